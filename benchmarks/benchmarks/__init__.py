@@ -1,0 +1,1 @@
+"""asv benchmarks: a file per room; the first of each ``params`` is the smallest size."""

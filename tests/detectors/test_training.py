@@ -1,0 +1,56 @@
+"""Training runs against closed forms; interruption."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from xgeoanom.detectors.training import seeded, train
+
+
+def run(seed=0, stop=None, epochs=60):
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(np.random.default_rng(1).normal(size=(64, 3)))
+    y = x @ torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) + 3
+    with seeded(rng):
+        network = torch.nn.Linear(3, 1).double()
+    history = train(
+        network,
+        lambda batch: ((network(x[batch])[:, 0] - y[batch]) ** 2).mean(),
+        len(x),
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        epochs=epochs,
+        batch_size=16,
+        rng=rng,
+        stop=stop,
+    )
+    return network, history
+
+
+def test_a_linear_network_finds_the_line():
+    network, history = run()
+    np.testing.assert_allclose(network.weight.detach()[0], [1, -2, 0.5], atol=1e-3)
+    assert network.bias.item() == pytest.approx(3, abs=1e-3)
+    assert len(history) == 60
+    assert history[-1] < 1e-5 < history[0]
+    assert not network.training
+
+
+def test_same_stream_same_run():
+    first, again, other = run(0, epochs=2), run(0, epochs=2), run(1, epochs=2)
+    assert first[1] == again[1] != other[1]
+
+
+def test_a_set_flag_stops_at_the_next_batch():
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        run(stop=stop)
+
+
+def test_seeded_leaves_torch_as_it_was():
+    before = torch.get_rng_state()
+    with seeded(np.random.default_rng(0)):
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,45 @@
+"""Run every benchmark once at its smallest size, as asv would, so that none rots."""
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks" / "benchmarks"
+KINDS = ("time_", "peakmem_", "mem_", "track_", "timeraw_")
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def benchmarks():
+    """Yield each benchmark: (class, method's name)."""
+    for path in sorted(FOLDER.glob("[!_]*.py")):
+        for name, cls in inspect.getmembers(load(path), inspect.isclass):
+            for method in filter(lambda method: method.startswith(KINDS), dir(cls)):
+                yield pytest.param(cls, method, id=f"{path.stem}-{name}-{method}")
+
+
+def smallest(params):
+    """Return the first of each of asv's ``params``: a list, or a list of lists."""
+    if params and not isinstance(params[0], list | tuple):
+        params = [params]
+    return [values[0] for values in params]
+
+
+@pytest.mark.parametrize(("cls", "method"), list(benchmarks()))
+def test_benchmark_runs(cls, method):
+    arguments = smallest(getattr(cls, "params", []))
+    benchmark = cls()
+    if hasattr(cls, "setup_cache"):
+        arguments = [benchmark.setup_cache(), *arguments]
+    if hasattr(cls, "setup"):
+        benchmark.setup(*arguments)
+    getattr(benchmark, method)(*arguments)
+    if hasattr(cls, "teardown"):
+        benchmark.teardown(*arguments)

@@ -1,0 +1,120 @@
+"""Geochemical anomaly detection on xarray.
+
+``import xgeoanom as xga`` registers ``ds.anom`` and loads neither torch nor matplotlib: what
+needs them is loaded when first named.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xgeoanom import datasets, errors
+from xgeoanom.conventions import version
+from xgeoanom.evaluation import (
+    HonestAUC,
+    auc,
+    auc_standard_error,
+    capture_at,
+    capture_curve,
+    classify,
+    cross_validate,
+    honest_auc,
+    leave_one_deposit_out,
+    metrics,
+    random_folds,
+    roc_curve,
+    spatial_folds,
+)
+from xgeoanom.geology import check_labels, deposit_ids, draw_background, label_deposits
+from xgeoanom.kernels.dual_window import ring_offsets
+from xgeoanom.survey import (
+    alr,
+    closure,
+    clr,
+    from_points,
+    idw,
+    ilr,
+    inverse_alr,
+    inverse_clr,
+    inverse_ilr,
+    open_cube,
+    open_rasters,
+    replace_censored,
+    save_cube,
+)
+from xgeoanom.versions import show_versions
+
+if TYPE_CHECKING:
+    from xgeoanom import detectors, plot
+    from xgeoanom.detectors import detect, load_detector, ppf_cnn, predict
+    from xgeoanom.evaluation.window_sweep import window_sweep
+
+# Loaded when first named: torch takes seconds.
+_LAZY = {
+    "detectors": "xgeoanom.detectors",
+    "plot": "xgeoanom.plot",
+    "detect": "xgeoanom.detectors",
+    "load_detector": "xgeoanom.detectors",
+    "ppf_cnn": "xgeoanom.detectors",
+    "predict": "xgeoanom.detectors",
+    "window_sweep": "xgeoanom.evaluation.window_sweep",
+}
+
+__version__ = version()
+
+__all__ = [
+    "HonestAUC",
+    "alr",
+    "auc",
+    "auc_standard_error",
+    "capture_at",
+    "capture_curve",
+    "check_labels",
+    "classify",
+    "closure",
+    "clr",
+    "cross_validate",
+    "datasets",
+    "deposit_ids",
+    "detect",
+    "detectors",
+    "draw_background",
+    "errors",
+    "from_points",
+    "honest_auc",
+    "idw",
+    "ilr",
+    "inverse_alr",
+    "inverse_clr",
+    "inverse_ilr",
+    "label_deposits",
+    "leave_one_deposit_out",
+    "load_detector",
+    "metrics",
+    "open_cube",
+    "open_rasters",
+    "plot",
+    "ppf_cnn",
+    "predict",
+    "random_folds",
+    "replace_censored",
+    "ring_offsets",
+    "roc_curve",
+    "save_cube",
+    "show_versions",
+    "spatial_folds",
+    "window_sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'xgeoanom' has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    return module if name in ("detectors", "plot") else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+from xgeoanom import accessor  # noqa: E402, F401  (registers .anom; needs the names above)

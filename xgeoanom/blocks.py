@@ -1,0 +1,171 @@
+"""One path for numpy and dask arrays: halos, grids and gathering. The only dask code."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.base import is_dask_collection
+from dask.system import CPU_COUNT
+
+Array = Any  # numpy or dask
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one output cell reads: ``halo`` cells each way, on a lattice of ``step`` cells."""
+
+    halo: int
+    step: int = 1
+
+
+def map_halo(
+    func: Callable[..., np.ndarray],
+    cube: Array,
+    *rasters: Array,
+    footprint: Footprint,
+    shared: Any = None,
+    layers: int | None = None,
+    dtype: str = "float32",
+) -> Array:
+    """Apply ``func(block, *rasters, shared)`` to blocks of ``cube`` widened by a halo of NaN.
+
+    ``cube`` is ``(element, y, x)``, each raster ``(y, x)``. ``func`` receives both with
+    ``footprint.halo`` more cells on every side, NaN outside the survey, and returns an array
+    over its block without the halo: ``(y, x)``, or ``(layers, y, x)`` where ``layers`` is given.
+    A dask cube gives a dask result; a numpy cube is cut into bands that run on dask's threads.
+    ``shared`` (networks, say) travels to the workers once.
+    """
+    lazy = is_dask_collection(cube)
+    rows, cols = _spatial_chunks(cube, footprint)
+    source = da.asarray(cube).rechunk((cube.shape[0], rows, cols))
+    halo = min(footprint.halo, cube.shape[1]), min(footprint.halo, cube.shape[2])
+    missing = footprint.halo - halo[0], footprint.halo - halo[1]
+    widened = [_widen(source, halo)]
+    widened += [_widen(da.asarray(raster).rechunk((rows, cols)), halo) for raster in rasters]
+
+    def on_block(*blocks: np.ndarray, shared: Any) -> np.ndarray:
+        return func(*(_pad(block, missing) for block in blocks), shared)
+
+    result = da.map_blocks(
+        on_block,
+        *widened,
+        shared=shared if shared is None else dask.delayed(shared, pure=False, traverse=False),
+        dtype=dtype,
+        chunks=(rows, cols) if layers is None else ((layers,), rows, cols),
+        drop_axis=[0] if layers is None else [],
+        meta=np.empty((0,) * (2 if layers is None else 3), dtype=dtype),
+    )
+    return result if lazy else result.compute(scheduler="threads")
+
+
+def _widen(array: da.Array, halo: tuple[int, int]) -> da.Array:
+    first = array.ndim - 2
+    depth = {first: halo[0], first + 1: halo[1]}
+    return da.overlap.overlap(
+        array.astype("float64" if array.dtype.kind in "iub" else array.dtype),
+        depth=depth,
+        boundary=dict.fromkeys(depth, np.nan),
+        allow_rechunk=False,
+    )
+
+
+def _pad(block: np.ndarray, missing: tuple[int, int]) -> np.ndarray:
+    """Widen a block whose halo exceeds the survey by what dask could not give."""
+    if missing == (0, 0):
+        return block
+    edges = [(0, 0)] * (block.ndim - 2) + [(n, n) for n in missing]
+    return np.pad(block, edges, constant_values=np.nan)
+
+
+def _spatial_chunks(cube: Array, footprint: Footprint) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return row and column chunks that start on the lattice and are no narrower than the halo."""
+    least = max(footprint.halo, footprint.step)
+    if is_dask_collection(cube):
+        return (
+            _merge(cube.chunks[1], least, footprint.step),
+            _merge(cube.chunks[2], least, footprint.step),
+        )
+    band = -(-cube.shape[1] // CPU_COUNT)
+    rows = _merge(_cut(cube.shape[1], band), least, footprint.step)
+    return rows, (cube.shape[2],)
+
+
+def _cut(length: int, size: int) -> tuple[int, ...]:
+    edges = [*range(0, length, max(size, 1)), length]
+    return tuple(int(n) for n in np.diff(edges))
+
+
+def _merge(chunks: Sequence[int], least: int, step: int) -> tuple[int, ...]:
+    """Merge and shift chunk edges until each is a multiple of ``step`` and ``least`` apart."""
+    length = sum(chunks)
+    edges = [0]
+    for edge in np.cumsum(chunks)[:-1]:
+        snapped = round(edge / step) * step
+        if snapped - edges[-1] >= least and length - snapped >= least:
+            edges.append(snapped)
+    return tuple(int(n) for n in np.diff([*edges, length]))
+
+
+def map_grid(
+    func: Callable[..., np.ndarray],
+    y: np.ndarray,
+    x: np.ndarray,
+    *,
+    layers: int,
+    chunks: tuple[int, int],
+    shared: Any = None,
+    dtype: str = "float64",
+) -> da.Array:
+    """Build a lazy ``(layers, y, x)`` array from ``func(y, x, shared)`` on blocks of a grid.
+
+    ``y`` and ``x`` are the cell centres (1-D); ``func`` gets those of its block. ``shared`` may
+    be a delayed object: an index built once, say.
+    """
+    rows = da.from_array(y, chunks=chunks[0])[None, :, None]
+    cols = da.from_array(x, chunks=chunks[1])[None, None, :]
+
+    def on_block(rows: np.ndarray, cols: np.ndarray, shared: Any) -> np.ndarray:
+        return func(rows.ravel(), cols.ravel(), shared)
+
+    return da.map_blocks(
+        on_block,
+        rows,
+        cols,
+        shared=shared,
+        dtype=dtype,
+        chunks=((layers,), rows.chunks[1], cols.chunks[2]),
+        meta=np.empty((0, 0, 0), dtype=dtype),
+    )
+
+
+def delayed(func: Callable[..., Any], *args: Any) -> Any:
+    """Return ``func(*args)`` to be computed once, when first needed."""
+    return dask.delayed(func, pure=False)(*args)
+
+
+def gather(cube: Array, rows: np.ndarray, cols: np.ndarray, *, halo: int = 0) -> np.ndarray:
+    """Return the patches ``(example, element, dy, dx)`` around cells; NaN outside the survey.
+
+    Patches are ``2 * halo + 1`` cells a side; only the chunks that hold them are read.
+    """
+    reach = np.arange(-halo, halo + 1)
+    row = np.asarray(rows)[:, None, None] + reach[None, :, None]
+    col = np.asarray(cols)[:, None, None] + reach[None, None, :]
+    row, col = np.broadcast_arrays(row, col)
+    inside = (row >= 0) & (row < cube.shape[1]) & (col >= 0) & (col < cube.shape[2])
+    at = np.where(inside, row, 0).ravel(), np.where(inside, col, 0).ravel()
+    if is_dask_collection(cube):
+        values = cube.vindex[:, at[0], at[1]].compute()
+    else:
+        values = cube[:, at[0], at[1]].T
+    values = np.where(inside.ravel()[:, None], values, np.nan)
+    return np.moveaxis(values.reshape(*row.shape, cube.shape[0]), -1, 1)
+
+
+def run_all(func: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call ``func`` with each tuple of arguments, on dask's threads, and return the results."""
+    jobs = [dask.delayed(func, pure=False)(*task) for task in tasks]
+    return list(dask.compute(*jobs, scheduler="threads", num_workers=CPU_COUNT))

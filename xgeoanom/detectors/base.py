@@ -1,0 +1,409 @@
+"""The protocol that every detector follows: fit, predict, explain, save and load."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from xgeoanom.blocks import Footprint, gather, map_halo, run_all
+from xgeoanom.conventions import (
+    BACKGROUND,
+    DEPOSIT,
+    ELEMENT,
+    LOG_RATIO,
+    UNLABELLED,
+    X,
+    Y,
+    cells_at,
+    check_cube,
+    check_same_grid,
+    cube_of,
+    provenance,
+    raster_on,
+    units_of,
+)
+from xgeoanom.detectors import model_file
+from xgeoanom.detectors.training import seeded
+from xgeoanom.detectors.training_set import examples_of
+from xgeoanom.errors import (
+    CubeError,
+    EvidenceError,
+    GridError,
+    LabelError,
+    NotFittedError,
+    WindowError,
+    XGeoAnomError,
+)
+from xgeoanom.geology.labels import check_labels, draw_background
+from xgeoanom.nets import device
+from xgeoanom.seeding import Seed, resolve, streams
+
+Explanation = Callable[[Any, nn.Module, np.ndarray], np.ndarray]
+
+
+@dataclass(kw_only=True)
+class Detector(ABC):
+    """Base of all detectors: keyword-only hyperparameters in, fitted state in ``name_``.
+
+    A system supplies :attr:`footprint`, :meth:`build`, :meth:`learn` and :meth:`score_block`,
+    and may replace :meth:`draw` and :meth:`prepare`. Everything public is written once, here.
+
+    Parameters
+    ----------
+    draws : int
+        Background draws where labels have no background of their own; each trains one network.
+    seed : int, numpy.random.Generator or None
+        Where all randomness comes from; what was used is kept in ``seed_``.
+    device : str or None
+        Torch device; by default the GPU where there is one.
+
+    Examples
+    --------
+    A detector that learns nothing and scores a cell by its first element:
+
+    >>> class FirstElement(Detector):
+    ...     name = "first"
+    ...     footprint = Footprint(halo=0)
+    ...     def build(self, n_elements): return nn.Identity()
+    ...     def learn(self, network, examples, context, rng): return {}
+    ...     def score_block(self, network, block, evidence, context):
+    ...         return 1 / (1 + np.exp(-block[0]))
+    >>> FirstElement(draws=1).draws
+    1
+    """
+
+    draws: int = 10
+    seed: Seed = None
+    device: str | None = None
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    explanations: ClassVar[dict[str, Explanation]] = {}
+
+    @property
+    @abstractmethod
+    def footprint(self) -> Footprint:
+        """How far a score looks, in cells."""
+
+    @abstractmethod
+    def build(self, n_elements: int) -> nn.Module:
+        """Return an untrained network for cubes of ``n_elements``."""
+
+    @abstractmethod
+    def learn(
+        self, network: nn.Module, examples: xr.Dataset, context: Any, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """Train ``network`` in place on ``examples``; return its history."""
+
+    @abstractmethod
+    def score_block(
+        self,
+        network: nn.Module,
+        block: np.ndarray,
+        evidence: dict[str, np.ndarray],
+        context: Any,
+    ) -> np.ndarray:
+        """Return scores in [0, 1] over ``block`` without its halo.
+
+        ``block`` is ``(element, y, x)``, standardised float32, NaN where missing or outside.
+        """
+
+    def draw(
+        self, cube: xr.DataArray, labels: xr.DataArray, rng: np.random.Generator
+    ) -> xr.Dataset:
+        """Return one draw of examples: the labelled cells, with a drawn background if none."""
+        labels = self.with_background(labels, rng)
+        return examples_of(cube, labels, self.standardise, halo=self.footprint.halo)
+
+    def with_background(self, labels: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
+        """Return ``labels`` with as many random background cells as deposit cells, if none."""
+        if (labels == BACKGROUND).any():
+            return labels
+        return draw_background(labels, exclude=~self.valid_, seed=rng)
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Scale ``(..., element, y, x)`` to float32 of zero mean and unit spread; keep NaN."""
+        mean, scale = self.mean_[:, None, None], self.scale_[:, None, None]
+        return ((values - mean) / scale).astype("float32")
+
+    def prepare(self, cube: xr.DataArray) -> Any:
+        """Return whole-survey context for scoring; most systems need none."""
+        return None
+
+    def fit(
+        self,
+        cube: xr.DataArray,
+        labels: xr.DataArray,
+        *,
+        evidence: xr.Dataset | None = None,
+    ) -> Self:
+        """Learn from labelled cells; eager, but reads only what it needs of a lazy cube.
+
+        Parameters
+        ----------
+        cube : xarray.DataArray
+            ``(element, y, x)``. Scaling uses all valid cells and no label.
+        labels : xarray.DataArray
+            ``(y, x)``: 1 deposit, 0 background, -1 unlabelled. Without 0 cells the detector
+            draws its own background, ``draws`` times; with them it uses exactly these, once.
+        evidence : xarray.Dataset, optional
+            Rasters named in ``needs``.
+
+        Returns
+        -------
+        Detector
+            Itself, fitted.
+
+        Raises
+        ------
+        CubeError, GridError, CRSError, LabelError, WindowError, EvidenceError
+            Before training starts.
+        """
+        cube = cube_of(cube)
+        check_cube(cube)
+        check_labels(labels, cube)
+        self._check_size(cube)
+        self._evidence(evidence, cube)
+        self._remember(cube)
+        labels = self._usable(labels.transpose(Y, X).load())
+        context = self.prepare(cube)
+        n_draws = 1 if (labels == BACKGROUND).any() else self.draws
+        self._run_draws(cube, labels, context, n_draws)
+        return self
+
+    def predict(self, cube: xr.DataArray, *, evidence: xr.Dataset | None = None) -> xr.Dataset:
+        """Score every cell; lazy where the cube is.
+
+        Parameters
+        ----------
+        cube : xarray.DataArray
+            ``(element, y, x)`` with the elements, units and log-ratio of the fit.
+        evidence : xarray.Dataset, optional
+            Rasters named in ``needs``.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``score`` float32 in [0, 1] (higher is more anomalous, NaN where missing) and, where
+            several draws were trained, ``std``: their spread.
+
+        Raises
+        ------
+        NotFittedError, CubeError, WindowError, EvidenceError
+        """
+        cube = cube_of(cube)
+        self._check_fitted(cube)
+        self._check_size(cube)
+        rasters = self._evidence(evidence, cube)
+        layers = ["score"] if len(self.networks_) == 1 else ["score", "std"]
+        maps = map_halo(
+            _score_block,
+            cube.data,
+            *(rasters[name].data for name in self.needs),
+            footprint=self.footprint,
+            shared=(self, self.prepare(cube)),
+            layers=len(layers),
+        )
+        attrs = self._provenance()
+        names = {"score": "anomaly score", "std": "spread of the score over background draws"}
+        return xr.Dataset(
+            {
+                layer: raster_on(
+                    cube, maps[k], name=layer, long_name=f"{self.name} {names[layer]}", attrs=attrs
+                )
+                for k, layer in enumerate(layers)
+            }
+        )
+
+    def explain(
+        self, cube: xr.DataArray, at: Sequence[tuple[float, float]], *, how: str | None = None
+    ) -> xr.DataArray:
+        """Say which elements made the scores at some places.
+
+        Parameters
+        ----------
+        cube : xarray.DataArray
+            ``(element, y, x)`` as for :meth:`predict`.
+        at : sequence of (x, y)
+            Places in CRS units; each is moved to its cell's centre.
+        how : str, optional
+            A key of ``explanations``; the first one by default.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``(location, element)``, the mean over draws.
+
+        Raises
+        ------
+        NotFittedError, CubeError
+        GridError
+            If a place lies outside the survey or on a missing cell.
+        """
+        cube = cube_of(cube)
+        self._check_fitted(cube)
+        how = how or next(iter(self.explanations))
+        if how not in self.explanations:
+            raise XGeoAnomError(f"how={how!r} is not one of {list(self.explanations)}")
+        rows, cols = cells_at(cube, at)
+        patches = self.standardise(gather(cube.data, rows, cols, halo=self.footprint.halo))
+        centre = patches[:, :, self.footprint.halo, self.footprint.halo]
+        if np.isnan(centre).any():
+            raise GridError(f"at={list(at)} holds a missing cell; choose cells that have a score")
+        explanation = self.explanations[how]
+        shares = np.mean([explanation(self, net, patches) for net in self.networks_], axis=0)
+        result = xr.DataArray(
+            shares,
+            dims=("location", ELEMENT),
+            coords={
+                ELEMENT: cube[ELEMENT],
+                X: ("location", cube[X].values[cols]),
+                Y: ("location", cube[Y].values[rows]),
+            },
+            name=how,
+        )
+        result.attrs = {"long_name": f"{self.name} {how}", "units": "1", **self._provenance()}
+        return result
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted detector to one safetensors file; nothing is pickled.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        self._check_fitted()
+        model_file.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | None = None) -> Self:
+        """Read a detector that :meth:`save` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, truncated, foreign, or holds another detector.
+        """
+        return model_file.load(cls, Path(path), device=device)
+
+    def _remember(self, cube: xr.DataArray) -> None:
+        """Keep what predict must find again, and scaling by the mean and spread of valid cells."""
+        vars(self).update(_identity(cube))
+        self.seed_ = resolve(self.seed)
+        summary = xr.Dataset(
+            {
+                "mean": cube.mean((Y, X)),
+                "scale": cube.std((Y, X)),
+                "valid": cube.notnull().all(ELEMENT),
+            }
+        ).compute()
+        if summary["mean"].isnull().any():
+            empty = list(cube[ELEMENT].values[summary["mean"].isnull().values])
+            raise CubeError(f"element={empty} has no value anywhere; drop it with .drop_sel")
+        self.mean_ = summary["mean"].values.astype("float64")
+        # A constant element tells nothing: it stays 0.
+        self.scale_ = np.where(summary["scale"] > 0, summary["scale"], 1.0).astype("float64")
+        self.valid_ = summary["valid"].transpose(Y, X)
+
+    def _usable(self, labels: xr.DataArray) -> xr.DataArray:
+        """Drop labels on missing cells."""
+        labels = labels.where(self.valid_.values, UNLABELLED).astype("int8")
+        if not (labels == DEPOSIT).any():
+            raise LabelError("labels: every deposit lies on cells with missing values")
+        return labels
+
+    def _run_draws(
+        self, cube: xr.DataArray, labels: xr.DataArray, context: Any, n_draws: int
+    ) -> None:
+        rngs = streams(self.seed_, n_draws)
+        tasks = []
+        for rng in rngs:
+            examples = self.draw(cube, labels, rng)
+            with seeded(rng):
+                tasks.append((self.build(len(self.elements_)), examples, context, rng))
+        self._stop = threading.Event()
+        try:
+            self.history_ = run_all(self._learn_on_device, tasks)
+        finally:
+            self._stop.set()
+            del self._stop
+        self.networks_ = [network.cpu().eval() for network, *_ in tasks]
+        del self.valid_
+
+    def _learn_on_device(
+        self, network: nn.Module, examples: xr.Dataset, context: Any, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        chosen = device.choose(self.device)
+        with device.on(chosen):
+            return self.learn(network.to(chosen), examples, context, rng)
+
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(self.name, seed=self.seed_, **self.hyperparameters())
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return what the detector was made with, but seed and device."""
+        names = [field.name for field in fields(self) if field.name not in ("seed", "device")]
+        return {name: getattr(self, name) for name in names}
+
+    def _check_fitted(self, cube: xr.DataArray | None = None) -> None:
+        if not hasattr(self, "networks_"):
+            raise NotFittedError(f"{type(self).__name__} is not fitted; call fit or load first")
+        if cube is None:
+            return
+        check_cube(cube)
+        for what, value in _identity(cube).items():
+            if value != getattr(self, what):
+                raise CubeError(
+                    f"{what[:-1]}={value} of the cube differ from the fit's {getattr(self, what)}"
+                )
+
+    def _check_size(self, cube: xr.DataArray) -> None:
+        width = 2 * self.footprint.halo + 1
+        if width > max(cube.sizes[Y], cube.sizes[X]):
+            raise WindowError(
+                f"a window of {width} cells is larger than the survey "
+                f"({cube.sizes[Y]} x {cube.sizes[X]} cells); choose a smaller one"
+            )
+
+    def _evidence(self, evidence: xr.Dataset | None, cube: xr.DataArray) -> dict[str, Any]:
+        rasters = {}
+        for name in self.needs:
+            if evidence is None or name not in evidence:
+                raise EvidenceError(
+                    f"{type(self).__name__} needs evidence {name!r}; pass a dataset that holds it"
+                )
+            check_same_grid(evidence[name], cube, name)
+            rasters[name] = evidence[name].transpose(Y, X)
+        return rasters
+
+
+def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
+    """Score one block with every network; return the mean and, of several, the spread."""
+    *evidence, (detector, context) = rasters
+    named = dict(zip(detector.needs, evidence, strict=True))
+    block = detector.standardise(block)
+    chosen = device.choose(detector.device)
+    with device.on(chosen):
+        scores = np.stack(
+            [
+                detector.score_block(network.to(chosen), block, named, context)
+                for network in detector.networks_
+            ]
+        )
+    maps = scores[:1] if len(scores) == 1 else np.stack([scores.mean(axis=0), scores.std(axis=0)])
+    return maps.astype("float32")
+
+
+def _identity(cube: xr.DataArray) -> dict[str, Any]:
+    """Return what a cube must share with the one that was fitted."""
+    return {
+        "elements_": [str(name) for name in cube[ELEMENT].values],
+        "units_": units_of(cube),
+        "log_ratio_": str(cube.attrs.get(LOG_RATIO, "none")),
+    }

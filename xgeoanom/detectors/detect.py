@@ -1,0 +1,103 @@
+"""Any detector on a dataset: fit it, add its score, or read a saved one."""
+
+from collections.abc import Hashable
+from pathlib import Path
+
+import xarray as xr
+
+from xgeoanom.conventions import cube_of, raster_of
+from xgeoanom.detectors.base import Detector
+
+
+def detect(
+    ds: xr.Dataset,
+    detector: Detector,
+    labels: Hashable | xr.DataArray,
+    *,
+    evidence: xr.Dataset | None = None,
+    name: str | None = None,
+) -> xr.Dataset:
+    """Fit ``detector`` on ``ds`` and add its score.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Holds one element cube; see :attr:`xarray.Dataset.anom.cube`.
+    detector : Detector
+        Fitted in place, so that it can be saved afterwards.
+    labels : str or xarray.DataArray
+        A variable's name or a raster: 1 deposit, 0 background, -1 unlabelled.
+    evidence : xarray.Dataset, optional
+        Rasters that the detector needs; by default variables of ``ds``.
+    name : str, optional
+        Of the new variable; the detector's own by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``ds`` with ``<name>`` and, of several draws, ``<name>_std``.
+
+    Raises
+    ------
+    XGeoAnomError
+        As :meth:`Detector.fit` and :meth:`Detector.predict` do.
+    """
+    detector.fit(
+        cube_of(ds), raster_of(ds, labels, "labels"), evidence=ds if evidence is None else evidence
+    )
+    return predict(ds, detector, evidence=evidence, name=name)
+
+
+def predict(
+    ds: xr.Dataset,
+    detector: Detector,
+    *,
+    evidence: xr.Dataset | None = None,
+    name: str | None = None,
+) -> xr.Dataset:
+    """Add the score of a fitted ``detector`` to ``ds``; lazy where its cube is.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Holds one element cube.
+    detector : Detector
+        Fitted or loaded.
+    evidence : xarray.Dataset, optional
+        Rasters that the detector needs; by default variables of ``ds``.
+    name : str, optional
+        Of the new variable; the detector's own by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``ds`` with ``<name>`` and, of several draws, ``<name>_std``.
+    """
+    name = name or detector.name
+    maps = detector.predict(cube_of(ds), evidence=ds if evidence is None else evidence)
+    return ds.assign(
+        {name if layer == "score" else f"{name}_{layer}": array for layer, array in maps.items()}
+    )
+
+
+def load_detector(path: str | Path, *, device: str | None = None) -> Detector:
+    """Read a saved detector of any class.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A file that :meth:`Detector.save` wrote.
+    device : str, optional
+        Torch device to score on; by default the GPU where there is one.
+
+    Returns
+    -------
+    Detector
+        Fitted: its scores equal those before saving bit by bit.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, truncated or foreign.
+    """
+    return Detector.load(path, device=device)

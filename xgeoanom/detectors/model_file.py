@@ -1,0 +1,106 @@
+"""A fitted detector as one safetensors file: tensors, and the rest as JSON in its header."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from xgeoanom.conventions import version
+from xgeoanom.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from xgeoanom.detectors.base import Detector
+
+_KEY = "xgeoanom"
+
+
+def save(detector: "Detector", path: Path) -> None:
+    """Write ``detector`` to ``path``; an interrupted write leaves what was there before."""
+    tensors = {"mean": torch.from_numpy(detector.mean_), "scale": torch.from_numpy(detector.scale_)}
+    for k, network in enumerate(detector.networks_):
+        for name, tensor in network.state_dict().items():
+            tensors[f"network{k}.{name}"] = tensor.contiguous()
+    header = {
+        "detector": type(detector).__name__,
+        "hyperparameters": detector.hyperparameters(),
+        "elements": detector.elements_,
+        "units": detector.units_,
+        "log_ratio": detector.log_ratio_,
+        "seed": detector.seed_,
+        "history": detector.history_,
+        "n_networks": len(detector.networks_),
+        "version": version(),
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
+    os.replace(partial, path)
+
+
+def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> Any:
+    """Read a detector of class ``kind`` or of one that derives from it."""
+    header, tensors = _read(path)
+    try:
+        found = _class_named(kind, header["detector"], path)
+        detector = found(
+            **_from_json(header["hyperparameters"]), seed=header["seed"], device=device
+        )
+        detector.elements_, detector.units_ = header["elements"], header["units"]
+        detector.log_ratio_, detector.seed_ = header["log_ratio"], header["seed"]
+        detector.history_ = header["history"]
+        detector.mean_, detector.scale_ = tensors["mean"].numpy(), tensors["scale"].numpy()
+        detector.networks_ = [
+            _network(detector, tensors, f"network{k}.") for k in range(header["n_networks"])
+        ]
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ModelFileError(f"path={str(path)!r} holds no complete detector: {error}") from error
+    return detector
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ModelFileError(f"path={str(path)!r} does not exist") from error
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ModelFileError(
+            f"path={str(path)!r} is truncated or was not written by Detector.save: {error}"
+        ) from error
+
+
+def _class_named(kind: type["Detector"], name: str, path: Path) -> Any:
+    pending = [kind]
+    while pending:
+        found = pending.pop()
+        if found.__name__ == name:
+            return found
+        pending += found.__subclasses__()
+    raise ModelFileError(f"path={str(path)!r} holds a {name}, not a {kind.__name__}")
+
+
+def _from_json(hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples: turn lists back."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in hyperparameters.items()
+    }
+
+
+def _network(detector: "Detector", tensors: dict[str, torch.Tensor], prefix: str) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        network = detector.build(len(detector.elements_))
+    state = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+    # What a network keeps besides weights (prototypes, say) is not known to `build`.
+    for name in state.keys() - network.state_dict().keys():
+        network.register_buffer(name, state[name])
+    network.load_state_dict(state)
+    return network.eval()

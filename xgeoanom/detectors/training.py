@@ -1,0 +1,57 @@
+"""One training run: epochs over shuffled batches, with progress and a way to stop."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from xgeoanom.seeding import torch_seed
+
+
+def train(
+    network: nn.Module,
+    loss_of: Callable[[Tensor], Tensor],
+    n_examples: int,
+    *,
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    batch_size: int,
+    rng: np.random.Generator,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    stop: threading.Event | None = None,
+) -> list[float]:
+    """Train ``network`` and return the mean loss of each epoch.
+
+    ``loss_of`` maps the indices of a batch's examples to its mean loss. ``stop``, once set, ends
+    the run at the next batch: a run on a thread hears of an interruption by no other way.
+    """
+    order = torch.Generator().manual_seed(torch_seed(rng))
+    history = []
+    network.train()
+    for _ in tqdm(range(epochs), desc="training", unit="epoch", leave=False, disable=None):
+        total = 0.0
+        for batch in torch.randperm(n_examples, generator=order).split(batch_size):
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            optimizer.zero_grad()
+            loss = loss_of(batch)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        if scheduler is not None:
+            scheduler.step()
+        history.append(total / n_examples)
+    network.eval()
+    return history
+
+
+@contextlib.contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Let torch draw from ``rng`` inside the block and leave its own state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(rng))
+        yield

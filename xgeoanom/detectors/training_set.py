@@ -1,0 +1,52 @@
+"""From a cube and labels to the examples that a network learns from."""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from xgeoanom.blocks import gather
+from xgeoanom.conventions import UNLABELLED, X, Y
+from xgeoanom.geology.labels import deposit_ids
+
+Standardise = Callable[[np.ndarray], np.ndarray]
+
+
+def examples_of(
+    cube: xr.DataArray, labels: xr.DataArray, standardise: Standardise, *, halo: int
+) -> xr.Dataset:
+    """Return the standardised patch around each labelled cell, with its label and place.
+
+    Variables over ``example``: ``values`` (element, dy, dx), ``label``, ``deposit`` (id of the
+    nearest deposit, -1 for background), ``row``, ``col``; coords ``y``, ``x`` in CRS units.
+    """
+    rows, cols = np.nonzero(labels.values != UNLABELLED)
+    values = standardise(gather(cube.data, rows, cols, halo=halo))
+    along = {
+        "label": labels.values[rows, cols],
+        "deposit": deposit_ids(labels).values[rows, cols],
+        "row": rows,
+        "col": cols,
+    }
+    variables = {name: ("example", array) for name, array in along.items()}
+    return xr.Dataset(
+        {"values": (("example", "element", "dy", "dx"), values), **variables},
+        coords={Y: ("example", cube[Y].values[rows]), X: ("example", cube[X].values[cols])},
+    )
+
+
+def held_out(
+    groups: np.ndarray, share: float, rng: np.random.Generator, *, whole: bool
+) -> np.ndarray:
+    """Return a mask of about ``share`` of the members, drawn singly or by whole groups.
+
+    Whole groups keep the cells of a deposit together; they are drawn until the share is reached,
+    but one group is always left for training.
+    """
+    if not whole:
+        n_kept = int((1 - share) * len(groups))
+        return np.isin(np.arange(len(groups)), rng.permutation(len(groups))[n_kept:])
+    names = rng.permutation(np.unique(groups))
+    sizes = np.array([(groups == name).sum() for name in names])
+    n_groups = int(np.searchsorted(np.cumsum(sizes), share * len(groups)) + 1)
+    return np.isin(groups, names[: min(n_groups, len(names) - 1)])

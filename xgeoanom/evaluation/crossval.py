@@ -1,0 +1,228 @@
+"""Cross-validation by fold: what a detector scores on ground that it never learnt from."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from scipy import ndimage
+from tqdm.auto import tqdm
+
+from xgeoanom.conventions import (
+    BACKGROUND,
+    DEPOSIT,
+    UNLABELLED,
+    X,
+    Y,
+    cell_size,
+    cube_of,
+    provenance,
+    raster_of,
+    raster_on,
+)
+from xgeoanom.errors import LabelError
+from xgeoanom.evaluation.folds import RANDOM
+from xgeoanom.evaluation.metrics import rank_auc
+from xgeoanom.geology.labels import deposit_ids
+
+if TYPE_CHECKING:
+    from xgeoanom.detectors.base import Detector
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One fold: where it lies, the labels left for training, and where training may look."""
+
+    fold: int
+    held_out: np.ndarray
+    labels: xr.DataArray
+    open_ground: np.ndarray
+
+    def deposits(self, ids: np.ndarray) -> tuple[int, int]:
+        """Return the number of deposits in training and in the fold."""
+        training = np.unique(ids[(self.labels.values == DEPOSIT) & (ids >= 0)])
+        return training.size, np.unique(ids[self.held_out & (ids >= 0)]).size
+
+
+def cross_validate(
+    ds: xr.Dataset | xr.DataArray,
+    detector: "Detector",
+    labels: Hashable | xr.DataArray,
+    folds: Hashable | xr.DataArray,
+    *,
+    evidence: xr.Dataset | None = None,
+    buffer_cells: int,
+) -> xr.Dataset:
+    """Fit a fresh detector for each fold and score that fold with it.
+
+    Labels in the held-out fold, and those within ``buffer_cells`` of it, are dropped from
+    training. The fold itself, and the part of the buffer that no remaining label looks into, are
+    missing from the cube in training: no background is drawn there, and scaling does not see it.
+    The whole cube comes back to score the fold. Folds of kind ``"random"`` leak by design: they
+    need no buffer, and only labels are kept from them.
+
+    Parameters
+    ----------
+    ds : Dataset or DataArray
+        The cube, as for :func:`detect`. A chunked cube is predicted block by block.
+    detector : Detector
+        Hyperparameters; it is copied for each fold and itself left unfitted.
+    labels : str or DataArray
+        1 deposit, 0 background, -1 unlabelled; a variable of ``ds`` or a raster.
+    folds : str or DataArray
+        ``cv_fold`` from :func:`spatial_folds`, :func:`leave_one_deposit_out` or
+        :func:`random_folds`; cells of negative fold are never scored.
+    evidence : Dataset, optional
+        Rasters that the detector needs; by default variables of ``ds``.
+    buffer_cells : int
+        Width of the buffer around the held-out fold, in cells along rows, columns and diagonals.
+        At least the detector's halo plus the cube's attr ``interpolation_range``.
+
+    Returns
+    -------
+    Dataset
+        ``oof`` (y, x): the out-of-fold score, float32. Folds come from different networks, so
+        compare scores across folds with care. ``cv_fold`` (y, x). Over ``fold``: ``auc``,
+        ``n_train_deposits``, ``n_test_deposits``. A fold's AUC takes its background cells as
+        negatives; in a fold without any, its unlabelled cells farther than ``buffer_cells`` from
+        every deposit cell. It is NaN where these have no score.
+
+    Raises
+    ------
+    LabelError
+        Before any training: a buffer too narrow, fewer than two folds, a fold without deposits,
+        or one that leaves no deposit, or no background of those labelled, to train on.
+
+    Notes
+    -----
+    Roberts et al. (2017) on blocks and buffers; the fold, like every count, goes by deposit.
+    """
+    cube = cube_of(ds)
+    labels = raster_of(ds, labels, "labels").load()
+    folds = raster_of(ds, folds, "folds").load()
+    evidence = ds if evidence is None and isinstance(ds, xr.Dataset) else evidence
+    halo = detector.footprint.halo
+    if folds.attrs.get("kind") != RANDOM:
+        _check_buffer(cube, halo, buffer_cells)
+    splits = _splits(labels, folds, halo, buffer_cells)
+    oof = np.full(labels.shape, np.nan, dtype="float32")
+    for split in tqdm(splits, desc="cross-validation", unit="fold", disable=None):
+        _score_fold(oof, cube, detector, split, evidence)
+    attrs = provenance("cross_validate", detector=repr(detector), buffer_cells=buffer_cells)
+    return _report(oof, labels, folds, splits, buffer_cells, attrs)
+
+
+def _check_buffer(cube: xr.DataArray, halo: int, buffer_cells: int) -> None:
+    """Refuse a buffer across which values of the fold could reach training (DESIGN: folds)."""
+    reach = float(cube.attrs.get("interpolation_range", 0.0))
+    reach_cells = int(np.ceil(reach / min(map(abs, cell_size(cube)))))
+    if buffer_cells < halo + reach_cells:
+        raise LabelError(
+            f"buffer_cells={buffer_cells} is narrower than the detector's halo ({halo}) plus the "
+            f"interpolation range ({reach_cells} cells): neighbours would leak; use "
+            f"buffer_cells={halo + reach_cells} or more"
+        )
+
+
+def _splits(
+    labels: xr.DataArray, folds: xr.DataArray, halo: int, buffer_cells: int
+) -> list[_Split]:
+    """Return the split of each fold, all of them checked."""
+    if buffer_cells < 0:
+        raise LabelError(f"buffer_cells={buffer_cells} must not be negative")
+    numbers = np.unique(folds.values[folds.values >= 0])
+    if numbers.size < 2:
+        raise LabelError(f"folds holds {numbers.size} fold, cross-validation needs at least 2")
+    is_random = folds.attrs.get("kind") == RANDOM
+    ids = deposit_ids(labels).values
+    splits = []
+    for number in numbers:
+        held_out = folds.values == number
+        distance = ndimage.distance_transform_cdt(~held_out, metric="chessboard")
+        # What kept labels look into lies at least one cell beyond buffer_cells - halo.
+        open_ground = np.ones_like(held_out) if is_random else distance > buffer_cells - halo
+        training = _training_labels(labels, ids, far=distance > buffer_cells)
+        split = _Split(int(number), held_out, training, open_ground)
+        _check_split(split, labels, ids)
+        splits.append(split)
+    return splits
+
+
+def _training_labels(labels: xr.DataArray, ids: np.ndarray, *, far: np.ndarray) -> xr.DataArray:
+    marks = np.where(far, labels.values, UNLABELLED).astype("int8")
+    deposit = np.where(marks == DEPOSIT, ids, -1).astype("int16")
+    return labels.copy(data=marks).assign_coords(deposit=((Y, X), deposit))
+
+
+def _check_split(split: _Split, labels: xr.DataArray, ids: np.ndarray) -> None:
+    n_train, n_test = split.deposits(ids)
+    if n_test == 0:
+        raise LabelError(
+            f"fold {split.fold} of folds holds no deposit; make folds with spatial_folds or "
+            "leave_one_deposit_out"
+        )
+    lost = [
+        name
+        for name, mark in (("deposit", DEPOSIT), ("background", BACKGROUND))
+        if (labels == mark).any() and not (split.labels == mark).any()
+    ]
+    if n_train == 0 or lost:
+        raise LabelError(
+            f"fold {split.fold} and its buffer leave no {lost[0]} to train on; use more or "
+            "smaller folds, a smaller buffer_cells, or a detector with smaller windows"
+        )
+
+
+def _score_fold(
+    oof: np.ndarray,
+    cube: xr.DataArray,
+    detector: "Detector",
+    split: _Split,
+    evidence: xr.Dataset | None,
+) -> None:
+    """Fit on what the split leaves open and write the fold's scores into ``oof``."""
+    ground = xr.DataArray(split.open_ground, dims=(Y, X))
+    fitted = replace(detector).fit(cube.where(ground), split.labels, evidence=evidence)
+    score = fitted.predict(cube, evidence=evidence)["score"].transpose(Y, X)
+    # Of a lazy map only the blocks around the fold are computed.
+    box = ndimage.find_objects(split.held_out.astype("int8"))[0]
+    inside = split.held_out[box]
+    oof[box][inside] = score.isel({Y: box[0], X: box[1]}).values[inside]
+
+
+def _report(
+    oof: np.ndarray,
+    labels: xr.DataArray,
+    folds: xr.DataArray,
+    splits: list[_Split],
+    buffer_cells: int,
+    attrs: dict[str, Any],
+) -> xr.Dataset:
+    ids = deposit_ids(labels).values
+    away = ndimage.distance_transform_cdt(labels.values != DEPOSIT, metric="chessboard")
+    aucs = [_fold_auc(oof, labels.values, away > buffer_cells, split) for split in splits]
+    counts = [split.deposits(ids) for split in splits]
+    per_fold = {
+        "auc": ("AUC of the held-out fold", aucs),
+        "n_train_deposits": ("deposits in training", [train for train, _ in counts]),
+        "n_test_deposits": ("deposits held out", [test for _, test in counts]),
+    }
+    result = xr.Dataset(
+        {"oof": raster_on(labels, oof, name="oof", long_name="out-of-fold score", attrs=attrs)},
+        coords={"fold": [split.fold for split in splits]},
+        attrs=attrs,
+    )
+    result["cv_fold"] = folds.drop_vars("deposit", errors="ignore")
+    for name, (long_name, values) in per_fold.items():
+        result[name] = xr.Variable("fold", values, {"long_name": long_name, "units": "1"})
+    return result
+
+
+def _fold_auc(oof: np.ndarray, marks: np.ndarray, away: np.ndarray, split: _Split) -> float:
+    """Return deposit cells against background or, without any, unlabelled cells ``away``."""
+    scored = split.held_out & ~np.isnan(oof)
+    positives, negatives = oof[scored & (marks == DEPOSIT)], oof[scored & (marks == BACKGROUND)]
+    if negatives.size == 0:
+        negatives = oof[scored & (marks == UNLABELLED) & away]
+    return rank_auc(positives, negatives) if positives.size and negatives.size else float("nan")

@@ -1,0 +1,1 @@
+"""Networks and what explains them: torch, nothing else."""

@@ -1,0 +1,268 @@
+"""Cubes and rasters in files: GeoTIFF, NetCDF and Zarr, there and back."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xgeoanom.conventions import ELEMENT, X, Y, check_same_grid
+from xgeoanom.errors import CRSError, CubeError, GridError
+from xgeoanom.survey import geotiff
+
+RECORD = "xgeoanom"  # attr of a file that holds one array
+BLOCK = 512  # cells a side of a stored block of an eager array
+
+Array = xr.DataArray | xr.Dataset
+
+
+def open_rasters(folder: str | Path) -> xr.Dataset:
+    """Open a folder of GeoTIFFs, one per element, as a dataset of lazy rasters.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Folder with files such as ``Au.tif`` and ``Cu_ppm.tif``, all on one grid.
+
+    Returns
+    -------
+    xarray.Dataset
+        A ``(y, x)`` variable per file, named after it, NaN where the file has no data.
+
+    Raises
+    ------
+    CubeError
+        If the folder is missing or holds no GeoTIFF.
+    GridError, CRSError
+        If a file cannot be read, has several bands, or lies on another grid than the first.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> grid = {"y": [1500.0, 500.0], "x": [500.0, 1500.0]}
+    >>> gold = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("y", "x"), coords=grid)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_cube(gold.rio.write_crs(32650), Path(folder) / "Au.tif")
+    ...     float(open_rasters(folder)["Au"].sum())
+    10.0
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CubeError(f"folder={str(folder)!r} is no folder; name one that holds GeoTIFFs")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".tif", ".tiff"))
+    if not paths:
+        raise CubeError(f"folder={str(folder)!r} holds no .tif file")
+    layers = {path.stem: _one_band(path) for path in paths}
+    first = layers[paths[0].stem]
+    for path in paths[1:]:
+        _check_grid(layers[path.stem], first, path, paths[0])
+    # The first file's coords serve all: the others agree but for rounding.
+    coords = {name: first.coords[name] for name in (Y, X, "spatial_ref")}
+    return xr.Dataset({name: layer.variable for name, layer in layers.items()}, coords=coords)
+
+
+def open_cube(path: str | Path) -> Array:
+    """Open what :func:`save_cube` wrote, lazily, or a GeoTIFF from elsewhere.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A ``.nc`` or ``.tif`` file, or a ``.zarr`` folder.
+
+    Returns
+    -------
+    xarray.DataArray or Dataset
+        What was saved, with coords, CRS, units and attrs, chunked as it is stored.
+
+    Raises
+    ------
+    CubeError
+        If the file is missing, of an unknown kind, truncated or foreign.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> score = xr.DataArray([0.5, 1.0], dims="x", coords={"x": [0.0, 100.0]}, name="score")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_cube(score, Path(folder) / "score.nc")
+    ...     open_cube(Path(folder) / "score.nc").load().values
+    array([0.5, 1. ])
+    """
+    path = Path(path)
+    opener, _ = _format_of(path)
+    if not path.exists():
+        raise CubeError(f"path={str(path)!r} does not exist")
+    with _readable(path):
+        return opener(path)
+
+
+def save_cube(obj: Array, path: str | Path) -> None:
+    """Save a cube, raster, dataset or survey table; a lazy one is streamed, block by block.
+
+    The file appears under its name once it is complete, and replaces an older one only then.
+
+    Parameters
+    ----------
+    obj : xarray.DataArray or Dataset
+        For ``.tif``: an array ``(y, x)`` or ``(element, y, x)``. It is written north-up, whichever
+        way ``y`` runs; names of elements become those of bands. Coords besides ``y``, ``x``,
+        ``element`` and ``unit`` are not kept there.
+    path : str or pathlib.Path
+        Where to; the suffix ``.nc``, ``.zarr`` or ``.tif`` says how.
+
+    Raises
+    ------
+    CubeError
+        If the suffix is unknown, the folder is missing, or a GeoTIFF cannot hold ``obj``.
+    GridError
+        If cells of a raster for GeoTIFF are unevenly spaced.
+
+    Examples
+    --------
+    See :func:`open_cube`.
+    """
+    path = Path(path)
+    _, writer = _format_of(path)
+    if not path.parent.is_dir():
+        raise CubeError(f"path={str(path)!r}: its folder does not exist; make it first")
+    with _replacing(path) as beside:
+        writer(obj, beside)
+
+
+# ----------------------------------------------------------------------------------- files
+
+
+def _format_of(path: Path) -> tuple[Callable[[Path], Array], Callable[[Array, Path], None]]:
+    formats: dict[str, tuple[Callable[[Path], Array], Callable[[Any, Path], None]]] = {
+        ".nc": (_open_netcdf, _save_netcdf),
+        ".zarr": (_open_zarr, _save_zarr),
+        ".tif": (geotiff.load, geotiff.save),
+        ".tiff": (geotiff.load, geotiff.save),
+    }
+    if path.suffix.lower() not in formats:
+        raise CubeError(f"path={str(path)!r} must end in one of {list(formats)}")
+    return formats[path.suffix.lower()]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what any reader raises on a bad file into one error."""
+    try:
+        yield
+    except Exception as error:
+        raise CubeError(
+            f"path={str(path)!r} cannot be read as {path.suffix}: it is truncated, foreign or in "
+            f"use ({type(error).__name__}: {error})"
+        ) from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a sibling path to write to, which takes the place of ``path`` once written."""
+    beside = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    old = beside.with_suffix(".old")
+    try:
+        yield beside
+        # A folder cannot be renamed onto another one.
+        if path.is_dir():
+            path.rename(old)
+        os.replace(beside, path)
+        _remove(old)
+    finally:
+        _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# ----------------------------------------------------------------------- NetCDF and Zarr
+
+
+def _save_netcdf(obj: Array, path: Path) -> None:
+    _to_dataset(obj, "chunksizes").to_netcdf(path, engine="netcdf4")
+
+
+def _open_netcdf(path: Path) -> Array:
+    return _from_dataset(xr.open_dataset(path, engine="netcdf4", decode_coords="all", chunks={}))
+
+
+def _save_zarr(obj: Array, path: Path) -> None:
+    # Zarr's format 3 has no settled way yet to store the names of elements.
+    _to_dataset(obj, "chunks").to_zarr(path, zarr_format=2)
+
+
+def _open_zarr(path: Path) -> Array:
+    return _from_dataset(xr.open_dataset(path, engine="zarr", decode_coords="all", chunks={}))
+
+
+def _to_dataset(obj: Array, keyword: str) -> xr.Dataset:
+    """Return a dataset that knows whether it was an array, how to be stored, and its CRS.
+
+    ``keyword`` is the name under which the format takes the lengths of stored blocks.
+    """
+    if isinstance(obj, xr.DataArray):
+        record = json.dumps({"name": obj.name})
+        dataset = obj.to_dataset(name=obj.name or "cube").assign_attrs({RECORD: record})
+    else:
+        dataset = obj
+    # How it was stored before does not bind how it is stored now.
+    dataset = dataset.drop_encoding()
+    lazy = {name: array for name, array in dataset.data_vars.items() if array.chunks}
+    dataset = dataset.assign({name: array.chunk(_blocks_of(array)) for name, array in lazy.items()})
+    for name, array in dataset.variables.items():
+        if {Y, X} <= set(array.dims) and "spatial_ref" in dataset.coords:
+            array.encoding["grid_mapping"] = "spatial_ref"
+        if name in dataset.data_vars and array.size and array.ndim:
+            array.encoding[keyword] = tuple(_blocks_of(dataset[name]).values())
+    return dataset
+
+
+def _from_dataset(dataset: xr.Dataset) -> Array:
+    small = {name: coord.load() for name, coord in dataset.coords.items() if coord.ndim < 2}
+    dataset = dataset.assign_coords(small)
+    for array in dataset.variables.values():
+        array.attrs = geotiff.typed_flags(array.attrs, array.dtype)
+    if RECORD not in dataset.attrs:
+        return dataset
+    name = json.loads(dataset.attrs[RECORD])["name"]
+    return dataset[name or "cube"].rename(name)
+
+
+def _blocks_of(array: xr.DataArray) -> dict[Any, int]:
+    """Return block lengths by dim: all elements together, and even, as Zarr wants them."""
+    lengths = {dim: min(n, BLOCK) if dim in (Y, X) else n for dim, n in array.sizes.items()}
+    if array.chunks is not None:
+        lengths = {dim: max(chunks) for dim, chunks in array.chunksizes.items()}
+    if ELEMENT in lengths:
+        lengths[ELEMENT] = array.sizes[ELEMENT]
+    return lengths
+
+
+def _one_band(path: Path) -> xr.DataArray:
+    """Open a file of :func:`open_rasters` as floats."""
+    with _readable(path):
+        raster = geotiff.load(path)
+    if set(raster.dims) != {Y, X}:
+        raise GridError(f"{path.name} has {len(raster)} bands, not one; see open_cube")
+    return raster if raster.dtype.kind == "f" else raster.astype("float64")
+
+
+def _check_grid(layer: xr.DataArray, first: xr.DataArray, path: Path, first_path: Path) -> None:
+    try:
+        check_same_grid(layer, first, path.name)
+    except (GridError, CRSError) as error:
+        raise type(error)(
+            f"{path.name} lies on another grid than {first_path.name}; reproject it, or move it "
+            f"out of the folder ({error})"
+        ) from error
+    if (layer.rio.crs is None) != (first.rio.crs is None):
+        raise CRSError(f"one of {path.name} and {first_path.name} has no CRS; write it there")
