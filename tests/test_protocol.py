@@ -9,7 +9,7 @@ import xarray as xr
 from georeferenced import assert_georeferenced
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from surveys import small_cube, small_labels
+from surveys import chunked, small_cube, small_labels
 
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN, load_detector
@@ -59,7 +59,7 @@ def test_missing_cells_stay_missing(make, cube, labels):
 @every
 def test_lazy_in_lazy_out(make, cube, labels, no_compute):
     detector = make().fit(cube, labels)
-    lazy = cube.chunk(y=9, x=7)
+    lazy = chunked(cube, y=9, x=7)
     with no_compute():
         maps = detector.predict(lazy)
     assert maps["score"].chunks is not None
@@ -176,18 +176,21 @@ def test_unfitted_detectors_say_so(make, cube, tmp_path):
 @every
 def test_explanations_have_places_and_elements(make, cube, labels):
     detector = fitted(make, cube, labels)
-    at = [(float(cube.x[5]) + 100, float(cube.y[7]) - 100)]
+    at = [(float(cube.x[6]) + 100, float(cube.y[9]) - 100)]
     for how in detector.explanations:
         shares = detector.explain(cube, at, how=how)
         assert shares.dims == ("location", "element")
         assert list(shares.element.values) == list(cube.element.values)
-        assert (shares.x.item(), shares.y.item()) == (cube.x[5].item(), cube.y[7].item())
+        assert (shares.x.item(), shares.y.item()) == (cube.x[6].item(), cube.y[9].item())
 
 
 @every
-def test_explaining_outside_is_an_error(make, cube, labels):
+def test_explaining_what_is_not_there_is_an_error(make, cube, labels):
     with pytest.raises(xga.errors.GridError, match="outside the survey"):
         fitted(make, cube, labels).explain(cube, [(0.0, 0.0)])
+    row, col = np.argwhere(cube.isnull().any("element").values)[0]
+    with pytest.raises(xga.errors.GridError, match="missing cell"):
+        fitted(make, cube, labels).explain(cube, [(cube.x[col].item(), cube.y[row].item())])
 
 
 @every

@@ -1,6 +1,9 @@
 """One path for numpy and dask arrays: halos, grids and gathering. The only dask code."""
 
+import logging
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +11,12 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
+from dask.diagnostics import ProgressBar
 from dask.system import CPU_COUNT
 
 Array = Any  # numpy or dask
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,23 @@ def map_halo(
         drop_axis=[0] if layers is None else [],
         meta=np.empty((0,) * (2 if layers is None else 3), dtype=dtype),
     )
-    return result if lazy else result.compute(scheduler="threads")
+    _announce(widened, layers)
+    if lazy:
+        return result
+    with ProgressBar() if sys.stdout.isatty() else nullcontext():
+        return result.compute(scheduler="threads")
+
+
+def _announce(widened: Sequence[da.Array], layers: int | None) -> None:
+    """Log what the work will take before it starts."""
+    block = sum(np.prod(array.chunksize, dtype="int64") * array.itemsize for array in widened)
+    logger.info(
+        "%d blocks of up to %s cells, about %.0f MB each; %d at a time on this machine",
+        widened[0].npartitions,
+        " x ".join(map(str, widened[0].chunksize[1:])),
+        block * (1 + (layers or 1) / widened[0].chunksize[0]) / 1e6,
+        CPU_COUNT,
+    )
 
 
 def _widen(array: da.Array, halo: tuple[int, int]) -> da.Array:
@@ -88,7 +110,9 @@ def _spatial_chunks(cube: Array, footprint: Footprint) -> tuple[tuple[int, ...],
             _merge(cube.chunks[1], least, footprint.step),
             _merge(cube.chunks[2], least, footprint.step),
         )
-    band = -(-cube.shape[1] // CPU_COUNT)
+    # A band of eight halos recomputes little at its edges; more bands show progress.
+    rows_each = -(-cube.shape[1] // CPU_COUNT)
+    band = min(rows_each, max(-(-rows_each // 4), 8 * footprint.halo))
     rows = _merge(_cut(cube.shape[1], band), least, footprint.step)
     return rows, (cube.shape[2],)
 

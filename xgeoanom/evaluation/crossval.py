@@ -29,6 +29,8 @@ from xgeoanom.geology.labels import deposit_ids
 if TYPE_CHECKING:
     from xgeoanom.detectors.base import Detector
 
+BLOCK_CELLS = 64
+
 
 @dataclass(frozen=True)
 class _Split:
@@ -184,8 +186,9 @@ def _score_fold(
     """Fit on what the split leaves open and write the fold's scores into ``oof``."""
     ground = xr.DataArray(split.open_ground, dims=(Y, X))
     fitted = replace(detector).fit(cube.where(ground), split.labels, evidence=evidence)
-    score = fitted.predict(cube, evidence=evidence)["score"].transpose(Y, X)
     # Of a lazy map only the blocks around the fold are computed.
+    lazy = cube if cube.chunks is not None else cube.chunk({Y: BLOCK_CELLS, X: BLOCK_CELLS})
+    score = fitted.predict(lazy, evidence=evidence)["score"].transpose(Y, X)
     box = ndimage.find_objects(split.held_out.astype("int8"))[0]
     inside = split.held_out[box]
     oof[box][inside] = score.isel({Y: box[0], X: box[1]}).values[inside]

@@ -32,7 +32,8 @@ def window_sweep(
     """Fit one PPF-CNN and score the survey under several pairs of windows.
 
     Each offset between two cells is evaluated once for all pairs of windows, so that the sweep
-    costs little more than its widest pair.
+    costs little more than its widest pair. A chunked survey is read block by block; the maps
+    themselves come back in memory.
 
     Parameters
     ----------
@@ -92,11 +93,12 @@ def window_sweep(
         attrs={
             "long_name": "ppf_cnn anomaly score",
             "units": "1",
-            **provenance("window_sweep", seed=detector.seed_, windows=windows, **params),
+            **provenance("window_sweep", seed=detector.seed_, **detector.hyperparameters(), windows=windows),
         },
     )
     inner, outer = np.transpose(windows)
-    score = score.assign_coords(inner=("window", inner), outer=("window", outer))
+    # The AUC ranks whole maps, so that a lazy survey is scored here, block by block, once.
+    score = score.assign_coords(inner=("window", inner), outer=("window", outer)).compute()
     others = xr.where(labels == DEPOSIT, DEPOSIT, BACKGROUND)
     aucs = [auc(one, others) for one in score]
     return xr.Dataset({"score": score, "auc": ("window", aucs, {"long_name": "AUC", "units": "1"})})

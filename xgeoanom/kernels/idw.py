@@ -75,7 +75,9 @@ def _halve(order, along, first, middle, stop):
             if i <= j:
                 order[i], order[j] = order[j], order[i]
                 i, j = i + 1, j - 1
-        first, last = (first if middle < i else i), (last if middle > j else j)
+        if j < middle < i:
+            return
+        first, last = (first, j) if middle <= j else (i, last)
 
 
 @jit

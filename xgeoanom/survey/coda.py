@@ -212,7 +212,7 @@ def ilr(composition: xr.DataArray, *, partition: Any = None) -> xr.DataArray:
     partitions.check(signs, n)
     contrasts = partitions.contrasts(signs)
     result = from_parts(
-        lambda parts: np.log(parts) @ contrasts.T,
+        lambda parts: _combine(np.log(parts), contrasts),
         composition,
         n - 1,
         long_name="isometric log-ratio",
@@ -282,7 +282,7 @@ def inverse_ilr(log_ratio: xr.DataArray) -> xr.DataArray:
     check_log_ratio(log_ratio, "ilr")
     check_coordinates(log_ratio, _ilr_names(len(recalled(log_ratio, "parts"))))
     contrasts = partitions.contrasts(partitions.decode(recalled(log_ratio, "partition")))
-    return _inverse("ilr", log_ratio, lambda coordinates: coordinates @ contrasts)
+    return _inverse("ilr", log_ratio, lambda coordinates: _combine(coordinates, contrasts.T))
 
 
 def _inverse(kind: str, log_ratio: xr.DataArray, logs_of: Formula) -> xr.DataArray:
@@ -316,6 +316,11 @@ def _inverse(kind: str, log_ratio: xr.DataArray, logs_of: Formula) -> xr.DataArr
 def _clr(parts: np.ndarray) -> np.ndarray:
     logs = np.log(parts)
     return logs - logs.mean(axis=-1, keepdims=True)
+
+
+def _combine(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Multiply by ``matrix``; a cube stays in its order in memory, elements slowest."""
+    return np.moveaxis(np.tensordot(matrix, values, axes=(1, -1)), 0, -1)
 
 
 def _close(parts: np.ndarray) -> np.ndarray:

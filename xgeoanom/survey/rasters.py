@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -178,10 +179,14 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir():
         path.unlink(missing_ok=True)
+    # When one thread fails, others are still at work and may write into the folder.
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.05)
 
 
 # ----------------------------------------------------------------------- NetCDF and Zarr
@@ -216,13 +221,13 @@ def _to_dataset(obj: Array, keyword: str) -> xr.Dataset:
         dataset = obj
     # How it was stored before does not bind how it is stored now.
     dataset = dataset.drop_encoding()
-    lazy = {name: array for name, array in dataset.data_vars.items() if array.chunks}
+    lazy = {name: array for name, array in dataset.variables.items() if array.chunks}
     dataset = dataset.assign({name: array.chunk(_blocks_of(array)) for name, array in lazy.items()})
     for name, array in dataset.variables.items():
         if {Y, X} <= set(array.dims) and "spatial_ref" in dataset.coords:
             array.encoding["grid_mapping"] = "spatial_ref"
         if name in dataset.data_vars and array.size and array.ndim:
-            array.encoding[keyword] = tuple(_blocks_of(dataset[name]).values())
+            array.encoding[keyword] = tuple(_blocks_of(array).values())
     return dataset
 
 
@@ -237,7 +242,7 @@ def _from_dataset(dataset: xr.Dataset) -> Array:
     return dataset[name or "cube"].rename(name)
 
 
-def _blocks_of(array: xr.DataArray) -> dict[Any, int]:
+def _blocks_of(array: xr.Variable) -> dict[Any, int]:
     """Return block lengths by dim: all elements together, and even, as Zarr wants them."""
     lengths = {dim: min(n, BLOCK) if dim in (Y, X) else n for dim, n in array.sizes.items()}
     if array.chunks is not None:
