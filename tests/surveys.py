@@ -39,8 +39,3 @@ def small_labels(cube, *, background=False):
             values[row - 1 : row + 2, other : other + 2] = 0
     coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref")}
     return xr.DataArray(values, dims=("y", "x"), coords=coords, name="labels")
-
-
-def chunked(cube, **chunks):
-    """Chunk the values alone: xarray's own ``chunk`` makes the coord ``unit`` lazy too."""
-    return cube.copy(data=cube.chunk(chunks).data)

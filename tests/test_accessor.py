@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from surveys import chunked, small_cube, small_labels
+from surveys import small_cube, small_labels
 
 import xgeoanom as xga
 from xgeoanom import accessor
@@ -25,7 +25,7 @@ def test_cube_from_dataset_and_array(ds):
 
 
 def test_cube_is_lazy(ds, no_compute):
-    lazy = ds.assign(clr=chunked(ds["clr"], y=5))
+    lazy = ds.assign(clr=ds["clr"].chunk(y=5))
     with no_compute():
         assert isinstance(lazy.anom.cube.data, da.Array)
         repr(lazy.anom)

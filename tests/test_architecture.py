@@ -38,7 +38,15 @@ ROOMS = (
 DELEGATES = {"accessor", "cli"}
 GROUND = {"xgeoanom.errors", "xgeoanom.seeding"}
 # In detectors/, these serve every system; all other files hold one system each.
-SHARED_BY_DETECTORS = {"__init__", "base", "training", "training_set", "superpixels", "explain"}
+SHARED_BY_DETECTORS = {
+    "__init__",
+    "base",
+    "training",
+    "training_set",
+    "detect",
+    "explain",
+    "superpixels",
+}
 
 
 def name_of(path):

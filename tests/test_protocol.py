@@ -9,7 +9,7 @@ import xarray as xr
 from georeferenced import assert_georeferenced
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from surveys import chunked, small_cube, small_labels
+from surveys import small_cube, small_labels
 
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN, load_detector
@@ -59,7 +59,7 @@ def test_missing_cells_stay_missing(make, cube, labels):
 @every
 def test_lazy_in_lazy_out(make, cube, labels, no_compute):
     detector = make().fit(cube, labels)
-    lazy = chunked(cube, y=9, x=7)
+    lazy = cube.chunk(y=9, x=7)
     with no_compute():
         maps = detector.predict(lazy)
     assert maps["score"].chunks is not None

@@ -182,7 +182,8 @@ def units_of(cube: xr.DataArray) -> list[str]:
     """Return the unit of each element; ``"unknown"`` where the cube does not say."""
     if UNIT not in cube.coords:
         return ["unknown"] * cube.sizes[ELEMENT]
-    return [str(unit) for unit in cube[UNIT].values]
+    # A coord that xarray's `chunk` made lazy; reading names is no work for a cluster.
+    return [str(unit) for unit in cube[UNIT].compute(scheduler="synchronous").values]
 
 
 def check_same_grid(raster: xr.DataArray, like: xr.DataArray, argument: str) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from georeferenced import assert_georeferenced
-from surveys import chunked, small_cube, small_labels
+from surveys import small_cube, small_labels
 
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN
@@ -31,7 +31,7 @@ def test_each_window_equals_its_own_detector(ds):
 
 
 def test_a_chunked_survey_gives_the_same(ds):
-    lazy = ds.assign(clr=chunked(ds["clr"], y=10, x=11))
+    lazy = ds.assign(clr=ds["clr"].chunk(y=10, x=11))
     sweep = lazy.anom.window_sweep("labels", WINDOWS, **PARAMS)
     eager = ds.anom.window_sweep("labels", WINDOWS, **PARAMS)
     np.testing.assert_allclose(sweep["score"], eager["score"], atol=1e-3)

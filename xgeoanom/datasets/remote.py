@@ -90,7 +90,9 @@ def tianshan(log_ratio: str = "clr", masked: bool = True) -> xr.Dataset:
       positive value. That is 2e-25 ppb, an artefact of kriging, and pulls the clr of all other
       elements up by 1.6 there. To do without Cd, start from ``tianshan("none")`` and apply
       ``drop_sel(element="Cd")`` before the log-ratio.
-    - Map sheets show as steps: the seven oxides sum to 91, 49 and 81 % in three bands.
+    - Map sheets show as steps: the seven oxides sum to 91, 49 and 81 % in three bands. In 126
+      supported cells all parts sum to more than 100 % (up to 112 %), so that
+      ``closure(..., filler=...)`` refuses them.
 
     Examples
     --------

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
-from xgeoanom.blocks import Footprint, gather, map_halo, run_all
+from xgeoanom.blocks import Footprint, map_halo, run_all
 from xgeoanom.conventions import (
     BACKGROUND,
     DEPOSIT,
@@ -20,7 +20,6 @@ from xgeoanom.conventions import (
     UNLABELLED,
     X,
     Y,
-    cells_at,
     check_cube,
     check_same_grid,
     cube_of,
@@ -29,16 +28,15 @@ from xgeoanom.conventions import (
     units_of,
 )
 from xgeoanom.detectors import model_file
+from xgeoanom.detectors.explain import explain_at
 from xgeoanom.detectors.training import seeded
 from xgeoanom.detectors.training_set import examples_of
 from xgeoanom.errors import (
     CubeError,
     EvidenceError,
-    GridError,
     LabelError,
     NotFittedError,
     WindowError,
-    XGeoAnomError,
 )
 from xgeoanom.geology.labels import check_labels, draw_background
 from xgeoanom.nets import device
@@ -210,7 +208,7 @@ class Detector(ABC):
             shared=(self, self.prepare(cube)),
             layers=len(layers),
         )
-        attrs = self._provenance()
+        attrs = self.provenance()
         names = {"score": "anomaly score", "std": "spread of the score over background draws"}
         return xr.Dataset(
             {
@@ -248,28 +246,7 @@ class Detector(ABC):
         """
         cube = cube_of(cube)
         self._check_fitted(cube)
-        how = how or next(iter(self.explanations))
-        if how not in self.explanations:
-            raise XGeoAnomError(f"how={how!r} is not one of {list(self.explanations)}")
-        rows, cols = cells_at(cube, at)
-        patches = self.standardise(gather(cube.data, rows, cols, halo=self.footprint.halo))
-        centre = patches[:, :, self.footprint.halo, self.footprint.halo]
-        if np.isnan(centre).any():
-            raise GridError(f"at={list(at)} holds a missing cell; choose cells that have a score")
-        explanation = self.explanations[how]
-        shares = np.mean([explanation(self, net, patches) for net in self.networks_], axis=0)
-        result = xr.DataArray(
-            shares,
-            dims=("location", ELEMENT),
-            coords={
-                ELEMENT: cube[ELEMENT],
-                X: ("location", cube[X].values[cols]),
-                Y: ("location", cube[Y].values[rows]),
-            },
-            name=how,
-        )
-        result.attrs = {"long_name": f"{self.name} {how}", "units": "1", **self._provenance()}
-        return result
+        return explain_at(self, cube, at, how or next(iter(self.explanations)))
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector to one safetensors file; nothing is pickled.
@@ -343,7 +320,8 @@ class Detector(ABC):
         with device.on(chosen):
             return self.learn(network.to(chosen), examples, context, rng)
 
-    def _provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
+        """Return attrs that say how a score came about."""
         return provenance(self.name, seed=self.seed_, **self.hyperparameters())
 
     def hyperparameters(self) -> dict[str, Any]:

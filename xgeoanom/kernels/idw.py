@@ -32,7 +32,7 @@ class Tree(NamedTuple):
 
 def build_tree(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> Tree:
     """Return the tree over samples at ``x``, ``y`` ``(n,)`` with ``values`` ``(n, element)``."""
-    origin = np.array([x.mean(), y.mean()])
+    origin = np.round([x.mean(), y.mean()])  # whole: equal distances stay equal
     x, y = x - origin[0], y - origin[1]
     levels = max(math.ceil(math.log2(len(x) / LEAF)), 0)
     boxes = np.empty((2 << levels, 4))
@@ -100,7 +100,8 @@ def _box_distance(tree, node, x, y):
 @jit
 def _kth_distance(tree, x, y, k, bound):
     """Return the squared distance to the k-th nearest sample, or ``bound`` if that is less."""
-    nearest = np.full(k, bound)
+    nearest = np.empty(k)
+    nearest[:] = bound
     stack = np.empty(DEPTH, np.int64)
     stack[0] = ROOT
     top = 1
@@ -175,20 +176,32 @@ def _candidates(tree, y, x, k, max_distance, limit, found, last):
 @jit
 def _squared_distances(tree, found, y, x):
     """Return squared distances (candidate, cell), and the nearest sample's (cell,)."""
-    distances = np.empty((len(found), len(y) * len(x)))
-    nearest = np.full(len(y) * len(x), np.inf)
-    cell_y = np.repeat(y, len(x))
-    cell_x = np.empty(len(cell_y))
-    for i in range(len(y)):
-        cell_x[i * len(x) : (i + 1) * len(x)] = x
+    width = len(x)
+    cells = len(y) * width
+    cell_y, cell_x, nearest = np.empty(cells), np.empty(cells), np.empty(cells)
+    for cell in range(cells):
+        cell_y[cell], cell_x[cell], nearest[cell] = y[cell // width], x[cell % width], np.inf
+    distances = np.empty((len(found), cells))
     for c in range(len(found)):
         sample_y, sample_x = tree.y[found[c]], tree.x[found[c]]
-        for cell in range(len(nearest)):
+        for cell in range(cells):
             dy, dx = cell_y[cell] - sample_y, cell_x[cell] - sample_x
             d = dy * dy + dx * dx
             distances[c, cell] = d
             nearest[cell] = d if d < nearest[cell] else nearest[cell]
     return distances, nearest
+
+
+@jit
+def _farthest(distances, k, limit):
+    """Return each cell's k-th least distance, or ``limit`` if that is less."""
+    farthest = np.empty(distances.shape[1])
+    farthest[:] = limit
+    if len(distances) > k:
+        kth = _kth(distances, k)
+        for cell in range(len(farthest)):
+            farthest[cell] = min(kth[cell], limit)
+    return farthest
 
 
 @jit
@@ -200,7 +213,8 @@ def _kth(distances, k):
     """
     m, cells = distances.shape
     rank, sign = (k, 1.0) if 2 * k <= m else (m - k + 1, -1.0)
-    kept = np.full((rank, cells), np.inf)
+    kept = np.empty((rank, cells))
+    kept[:] = np.inf
     first, second = np.empty(cells), np.empty(cells)
     for c in range(0, m, 2):
         for cell in range(cells):
@@ -256,15 +270,21 @@ def _average(values, found, weights, scale, elements, out):
 
 
 @jit
-def _quarters(row, col, size, shape, todo):
-    """Write the quarters of a tile that lie on the grid to ``todo``; return how many."""
-    count = 0
-    for i in (row, row + size // 2):
-        for j in (col, col + size // 2):
-            if i < shape[0] and j < shape[1]:
-                todo[count] = i, j, size // 2
-                count += 1
-    return count
+def _fill(tree, y, x, elements, out, k, power, max_distance, found, last):
+    """Interpolate one tile; where samples are so dense that cells share few, in quarters."""
+    crowded = 4 * k + 16 if len(y) * len(x) > 1 else len(found)
+    m = _candidates(tree, y, x, k, max_distance, crowded, found, last)
+    if m <= crowded:
+        distances, nearest = _squared_distances(tree, found[:m], y, x)
+        farthest = _farthest(distances, k, max_distance * max_distance)
+        weights, scale = _weights(distances, nearest, farthest, power)
+        _average(tree.values, found[:m], weights, scale, elements, out)
+        return
+    half = (max(len(y), len(x)) + 1) // 2
+    for i in range(0, len(y), half):
+        for j in range(0, len(x), half):
+            rows, cols, part = y[i : i + half], x[j : j + half], out[:, i : i + half, j : j + half]
+            _fill(tree, rows, cols, elements, part, k, power, max_distance, found, last)
 
 
 @jit
@@ -277,24 +297,7 @@ def interpolate(tree, y, x, elements, out, n_neighbors, power, max_distance):
     y, x = y - tree.origin[1], x - tree.origin[0]
     found = np.empty(len(tree.x), np.int64)
     last = np.array([0.0, 0.0, np.inf])
-    todo = np.empty((DEPTH, 3), np.int64)
-    for row in range(0, len(y), TILE):
-        for col in range(0, len(x), TILE):
-            todo[0] = row, col, TILE
-            top = 1
-            while top:
-                top -= 1
-                i, j, size = todo[top]
-                ty, tx = y[i : i + size], x[j : j + size]
-                limit = 4 * n_neighbors + 16 if size > 1 else len(found)
-                m = _candidates(tree, ty, tx, n_neighbors, max_distance, limit, found, last)
-                if m > limit:
-                    top += _quarters(i, j, size, out.shape[1:], todo[top:])
-                    continue
-                distances, nearest = _squared_distances(tree, found[:m], ty, tx)
-                farthest = np.full(len(nearest), max_distance**2)
-                if m > n_neighbors:
-                    farthest = np.minimum(_kth(distances, n_neighbors), farthest)
-                weights, scale = _weights(distances, nearest, farthest, power)
-                tile = out[:, i : i + size, j : j + size]
-                _average(tree.values, found[:m], weights, scale, elements, tile)
+    for i in range(0, len(y), TILE):
+        for j in range(0, len(x), TILE):
+            rows, cols, part = y[i : i + TILE], x[j : j + TILE], out[:, i : i + TILE, j : j + TILE]
+            _fill(tree, rows, cols, elements, part, n_neighbors, power, max_distance, found, last)

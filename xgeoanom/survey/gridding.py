@@ -99,7 +99,7 @@ def idw(
     ...      "element": ["Cu"], "unit": ("element", ["ppm"])},
     ... ).rio.write_crs(32645)
     >>> idw(table, spacing=100.0, n_neighbors=2).values.round(2)
-    array([[[1.83, 2.67]]])
+    array([[[1.33, 2.67]]])
     """
     for name, number in {"power": power, "max_distance": max_distance}.items():
         _check_positive(name, number)

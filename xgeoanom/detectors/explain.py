@@ -1,0 +1,38 @@
+"""Explanations as arrays with places: which elements made the scores there."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from xgeoanom.blocks import gather
+from xgeoanom.conventions import ELEMENT, X, Y, cells_at
+from xgeoanom.errors import GridError, XGeoAnomError
+
+if TYPE_CHECKING:
+    from xgeoanom.detectors.base import Detector
+
+
+def explain_at(
+    detector: "Detector", cube: xr.DataArray, at: Sequence[tuple[float, float]], how: str
+) -> xr.DataArray:
+    """Return the explanation ``how`` of the cells that hold the places ``at``.
+
+    ``(location, element)``, the mean over the detector's networks.
+    """
+    if how not in detector.explanations:
+        raise XGeoAnomError(f"how={how!r} is not one of {list(detector.explanations)}")
+    halo = detector.footprint.halo
+    rows, cols = cells_at(cube, at)
+    patches = detector.standardise(gather(cube.data, rows, cols, halo=halo))
+    if np.isnan(patches[:, :, halo, halo]).any():
+        raise GridError(f"at={list(at)} holds a missing cell; choose cells that have a score")
+    explanation = detector.explanations[how]
+    shares = np.mean([explanation(detector, net, patches) for net in detector.networks_], axis=0)
+    coords = {name: cube.coords[name] for name in (ELEMENT, "spatial_ref") if name in cube.coords}
+    result = xr.DataArray(shares, dims=("location", ELEMENT), coords=coords, name=how)
+    result.attrs = {"long_name": f"{detector.name} {how}", "units": "1", **detector.provenance()}
+    return result.assign_coords(
+        {X: ("location", cube[X].values[cols]), Y: ("location", cube[Y].values[rows])}
+    )
