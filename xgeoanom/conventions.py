@@ -219,7 +219,7 @@ def raster_of(
 
 def provenance(method: str, *, seed: int | None = None, **parameters: Any) -> dict[str, Any]:
     """Return attrs that say how a result came about and survive NetCDF and Zarr."""
-    attrs = {"method": method, "parameters": json.dumps(parameters, default=str)}
+    attrs: dict[str, Any] = {"method": method, "parameters": json.dumps(parameters, default=str)}
     if seed is not None:
         attrs["seed"] = seed
     return attrs | {"version": version()}

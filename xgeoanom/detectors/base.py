@@ -42,6 +42,7 @@ from xgeoanom.geology.labels import check_labels, draw_background
 from xgeoanom.nets import device
 from xgeoanom.seeding import Seed, resolve, streams
 
+IDENTITY = ("elements", "units", "log_ratio")
 Explanation = Callable[[Any, nn.Module, np.ndarray], np.ndarray]
 
 
@@ -271,7 +272,7 @@ class Detector(ABC):
 
     def _remember(self, cube: xr.DataArray) -> None:
         """Keep what predict must find again, and scaling by the mean and spread of valid cells."""
-        vars(self).update(_identity(cube))
+        self.elements_, self.units_, self.log_ratio_ = _identity(cube)
         self.seed_ = resolve(self.seed)
         summary = xr.Dataset(
             {
@@ -335,11 +336,10 @@ class Detector(ABC):
         if cube is None:
             return
         check_cube(cube)
-        for what, value in _identity(cube).items():
-            if value != getattr(self, what):
-                raise CubeError(
-                    f"{what[:-1]}={value} of the cube differ from the fit's {getattr(self, what)}"
-                )
+        fitted = self.elements_, self.units_, self.log_ratio_
+        for what, given, ours in zip(IDENTITY, _identity(cube), fitted, strict=True):
+            if given != ours:
+                raise CubeError(f"{what}={given} of the cube differ from the fit's {ours}")
 
     def _check_size(self, cube: xr.DataArray) -> None:
         width = 2 * self.footprint.halo + 1
@@ -378,10 +378,7 @@ def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
     return maps.astype("float32")
 
 
-def _identity(cube: xr.DataArray) -> dict[str, Any]:
+def _identity(cube: xr.DataArray) -> tuple[list[str], list[str], str]:
     """Return what a cube must share with the one that was fitted."""
-    return {
-        "elements_": [str(name) for name in cube[ELEMENT].values],
-        "units_": units_of(cube),
-        "log_ratio_": str(cube.attrs.get(LOG_RATIO, "none")),
-    }
+    names = [str(name) for name in cube[ELEMENT].values]
+    return names, units_of(cube), str(cube.attrs.get(LOG_RATIO, "none"))

@@ -13,7 +13,6 @@ from xgeoanom.conventions import (
     X,
     Y,
     cube_of,
-    provenance,
     raster_of,
 )
 from xgeoanom.detectors import PPFCNN
@@ -90,11 +89,7 @@ def window_sweep(
         maps,
         dims=("window", Y, X),
         coords={name: cube.coords[name] for name in (Y, X, "spatial_ref") if name in cube.coords},
-        attrs={
-            "long_name": "ppf_cnn anomaly score",
-            "units": "1",
-            **provenance("window_sweep", seed=detector.seed_, **detector.hyperparameters(), windows=windows),
-        },
+        attrs={"long_name": "ppf_cnn score by windows", "units": "1", **detector.provenance()},
     )
     inner, outer = np.transpose(windows)
     # The AUC ranks whole maps, so that a lazy survey is scored here, block by block, once.

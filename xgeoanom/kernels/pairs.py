@@ -36,7 +36,7 @@ def _within(cells: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True)
-def next_pairs(valid, halo, offsets, both, cursor, first, second):  # type: ignore[no-untyped-def]
+def next_pairs(valid, halo, offsets, both, cursor, first, second):
     """Fill ``first``, ``second`` with the next pairs of valid cells; return how many.
 
     ``valid`` is a (rows, cols) mask, its outer ``halo`` cells neighbours only. A pair is a cell
@@ -74,7 +74,7 @@ def next_pairs(valid, halo, offsets, both, cursor, first, second):  # type: igno
 
 
 @njit(nogil=True)
-def _framed(row, col, rows, cols, halo):  # type: ignore[no-untyped-def]
+def _framed(row, col, rows, cols, halo):
     return halo <= row < rows - halo and halo <= col < cols - halo
 
 
@@ -84,9 +84,7 @@ def first_cursor(offsets: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True)
-def add_scores(  # type: ignore[no-untyped-def]
-    scores, first, second, cols, both, slot_of_radius, sums, counts
-):
+def add_scores(scores, first, second, cols, both, slot_of_radius, sums, counts):
     """Add each pair's score to its first cell and, where ``both``, to its second.
 
     ``sums`` and ``counts`` are (slot, cells); ``slot_of_radius`` says where a pair belongs by

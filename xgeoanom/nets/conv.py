@@ -38,7 +38,7 @@ class PairCNN(nn.Module):
         )
         self.classify = nn.Linear(widths[-1], 1)
         self.reset_parameters()
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def reset_parameters(self) -> None:
         """Draw weights after He et al. 2015, as the network's ancestor does."""
