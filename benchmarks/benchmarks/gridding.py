@@ -68,7 +68,7 @@ class Samples:
 class MissingValues:
     """Every element lacks other samples, so that each needs its own search."""
 
-    params = [40, 500]
+    params = ([40, 500],)
     param_names = ("side",)
 
     def setup(self, side):

@@ -117,6 +117,7 @@ def compare(table: xr.Dataset, side: int, repeats: int) -> pd.DataFrame:
     expected = cube.values
     for method in (by_einsum, by_sparse_weights, one_by_one):
         np.testing.assert_allclose(method(table, cube), expected, rtol=1e-8)
+    by_kernel(table, cube)  # compiles
     runs: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(repeats):
         for name, method in methods.items():

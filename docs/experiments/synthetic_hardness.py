@@ -157,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--districts", type=int, default=12, help="seeds 0, 1, ...; at least 2")
     parser.add_argument("--smallest", action="store_true", help="3 districts of 64 x 64 cells")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     n, size, n_deposits = (3, 64, 6) if arguments.smallest else (arguments.districts, 96, 10)
     aucs = measure([make_case(seed, (size, size), n_deposits) for seed in range(n)])
@@ -166,9 +166,8 @@ def main() -> None:
     ).round(3)
     table.index.name = "score"
     print(table.to_string())
-    if not arguments.smallest:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        table.to_csv(arguments.out / "synthetic_hardness.csv")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.output / "synthetic_hardness.csv")
 
 
 if __name__ == "__main__":
