@@ -179,6 +179,17 @@ def test_no_drawer_without_a_label(path):
     assert not re.search("util|helper|manager|common|misc", path.stem)
 
 
+def test_reference_lists_every_public_name():
+    page = (PACKAGE.parent / "docs" / "api.md").read_text()
+    listed = set(re.findall(r"^   ([\w.]+)$", page, re.MULTILINE))
+    rooms = {"datasets", "detectors", "plot"}
+    public = set(xgeoanom.__all__) - rooms - {"errors"}
+    for room in rooms:
+        public |= {f"{room}.{name}" for name in getattr(xgeoanom, room).__all__}
+    again = {f"detectors.{name}" for name in xgeoanom.__all__}  # listed under the short name
+    assert public - again <= listed
+
+
 def test_dependencies_are_declared():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[\[><=~ ]", entry)[0] for entry in project["dependencies"]}

@@ -121,18 +121,18 @@ def _draw_figures(
 def _out_of_fold(ds: xr.Dataset, seed: int, say: Say) -> dict[str, xr.DataArray]:
     """Return PPF-CNN's scores of ground held out by cell, which leaks, and by deposit."""
     detector = xga.detectors.PPFCNN(draws=FOLD_DRAWS, epochs=FOLD_EPOCHS, seed=seed, **WINDOWS)
+    labels = ds["labels"]
+    cells = xga.random_folds(labels, n=N_FOLDS, seed=seed)
+    blocks = xga.spatial_folds(labels, n=N_FOLDS, block_cells=BLOCK_CELLS, seed=seed)
     buffer_cells = detector.footprint.halo + ceil(REACH / SPACING)
-    blocks = xga.spatial_folds(ds["labels"], n=N_FOLDS, block_cells=BLOCK_CELLS, seed=seed)
     scores = {}
-    for name, folds in {
-        "leaky: PPF-CNN, folds of random cells": xga.random_folds(
-            ds["labels"], n=N_FOLDS, seed=seed
-        ),
-        "honest: PPF-CNN, folds of whole deposits": blocks,
-    }.items():
-        result = xga.cross_validate(ds, detector, "labels", folds, buffer_cells=buffer_cells)
+    for name, folds, width in [
+        ("leaky: PPF-CNN, random cells held out", cells, 0),
+        ("honest: PPF-CNN, whole deposits held out", blocks, buffer_cells),
+    ]:
+        result = xga.cross_validate(ds, detector, labels, folds, buffer_cells=width)
         scores[name] = result["oof"]
-        say(f"{name} ({N_FOLDS} folds, {FOLD_DRAWS} draw of {FOLD_EPOCHS} epochs)")
+        say(f"{name} ({N_FOLDS} folds, {FOLD_DRAWS} draw of {FOLD_EPOCHS} epochs each)")
     return scores
 
 

@@ -206,29 +206,28 @@ def _farthest(distances, k, limit):
 
 @jit
 def _kth(distances, k):
-    """Return the k-th least of each column.
+    """Return the k-th least of each column, all cells at once.
 
-    Sorts the fewer of the k least and the others' least (by changing signs) by insertion, all
-    cells at once and two candidates a pass: 1.5 times as fast as one.
+    An insertion sort without branches that keeps the k least or, where those are fewer, the
+    greatest from the k-th on (by changing signs). Two candidates a pass halve the traffic.
     """
     m, cells = distances.shape
     rank, sign = (k, 1.0) if 2 * k <= m else (m - k + 1, -1.0)
     kept = np.empty((rank, cells))
     kept[:] = np.inf
-    first, second = np.empty(cells), np.empty(cells)
+    lower, upper = np.empty(cells), np.empty(cells)
     for c in range(0, m, 2):
         for cell in range(cells):
             a = sign * distances[c, cell]
             b = sign * distances[c + 1, cell] if c + 1 < m else np.inf
-            first[cell] = a if a < b else b
-            second[cell] = b if a < b else a
+            lower[cell], upper[cell] = (a, b) if a < b else (b, a)
         for j in range(min(c + 2, rank)):
             for cell in range(cells):
-                a, b, c_ = kept[j, cell], first[cell], second[cell]  # b <= c_
-                kept[j, cell] = a if a < b else b
-                a = b if a < b else a
-                first[cell] = a if a < c_ else c_
-                second[cell] = c_ if a < c_ else a
+                here, low, high = kept[j, cell], lower[cell], upper[cell]
+                kept[j, cell] = here if here < low else low
+                rest = low if here < low else here
+                lower[cell] = rest if rest < high else high
+                upper[cell] = high if rest < high else rest
     return sign * kept[rank - 1]
 
 
@@ -271,15 +270,20 @@ def _average(values, found, weights, scale, elements, out):
 
 @jit
 def _fill(tree, y, x, elements, out, k, power, max_distance, found, last):
-    """Interpolate one tile; where samples are so dense that cells share few, in quarters."""
-    crowded = 4 * k + 16 if len(y) * len(x) > 1 else len(found)
-    m = _candidates(tree, y, x, k, max_distance, crowded, found, last)
-    if m <= crowded:
-        distances, nearest = _squared_distances(tree, found[:m], y, x)
-        farthest = _farthest(distances, k, max_distance * max_distance)
-        weights, scale = _weights(distances, nearest, farthest, power)
-        _average(tree.values, found[:m], weights, scale, elements, out)
-        return
+    """Interpolate one tile; where samples are so dense that cells share few, in quarters.
+
+    The k-th distance of the previous tile tells, mostly, and spares a search.
+    """
+    single = len(y) * len(x) == 1
+    crowded = len(found) if single else 8 * k
+    if single or np.hypot(y[-1] - y[0], x[-1] - x[0]) <= 1.5 * last[2]:
+        m = _candidates(tree, y, x, k, max_distance, crowded, found, last)
+        if m <= crowded:
+            distances, nearest = _squared_distances(tree, found[:m], y, x)
+            farthest = _farthest(distances, k, max_distance * max_distance)
+            weights, scale = _weights(distances, nearest, farthest, power)
+            _average(tree.values, found[:m], weights, scale, elements, out)
+            return
     half = (max(len(y), len(x)) + 1) // 2
     for i in range(0, len(y), half):
         for j in range(0, len(x), half):

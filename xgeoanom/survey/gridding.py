@@ -157,7 +157,7 @@ def _carried(x: np.ndarray, y: np.ndarray, values: np.ndarray, n_neighbors: int)
     """Return the 95th percentile of the distances to the samples' last neighbour."""
     points = np.column_stack([x, y])[np.isfinite(values).any(axis=1)]
     k = min(n_neighbors, len(points) - 1)  # itself is no neighbour
-    distances, _ = cKDTree(points).query(points, k=[k + 1])
+    distances, _ = cKDTree(points, balanced_tree=False).query(points, k=[k + 1], workers=-1)
     return float(np.percentile(distances, 95))
 
 
