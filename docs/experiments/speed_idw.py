@@ -1,8 +1,9 @@
 """How fast is ``idw`` beside what a scientist would write with scipy? Ratios of one run.
 
 Run ``python docs/experiments/speed_idw.py`` (several minutes), or with ``--smallest`` (seconds).
-Every method grids the same samples to the same cells. The runs are interleaved, so that a busy
-machine slows all of them; the table holds medians, and writes to ``results/speed_idw.csv``.
+Every method grids the same samples to the same cells. The methods take turns, so that a busy
+machine slows all of them; the table holds medians of each turn's seconds and ratios. It is
+written to ``results/speed_idw.csv``.
 
 The last rows say where the time of ``idw(...).compute()`` goes: the compiled kernel alone on the
 same blocks and threads, the dask array without xarray, and cells by the 100 000, million and ten
@@ -118,12 +119,10 @@ def compare(table: xr.Dataset, side: int, repeats: int) -> pd.DataFrame:
     for method in (by_einsum, by_sparse_weights, one_by_one):
         np.testing.assert_allclose(method(table, cube), expected, rtol=1e-8)
     by_kernel(table, cube)  # compiles
-    runs: dict[str, list[float]] = {name: [] for name in methods}
-    for _ in range(repeats):
-        for name, method in methods.items():
-            runs[name].append(seconds(method))
-    medians = pd.Series({name: statistics.median(times) for name, times in runs.items()})
-    return pd.DataFrame({"seconds": medians, "times idw": medians / medians.iloc[0]})
+    rounds = [{name: seconds(method) for name, method in methods.items()} for _ in range(repeats)]
+    runs = pd.DataFrame(rounds)
+    ratios = runs.div(runs["idw(...).compute()"], axis=0)
+    return pd.DataFrame({"seconds": runs.median(), "times idw": ratios.median()})
 
 
 def flatness(n: int, n_elements: int, sides: list[int], repeats: int) -> pd.DataFrame:

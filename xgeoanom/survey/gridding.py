@@ -25,6 +25,7 @@ from xgeoanom.errors import CRSError, CubeError, GridError
 from xgeoanom.kernels.idw import TILE, Tree, build_tree, interpolate
 
 BLOCK_BYTES = 64e6
+RANGE_SAMPLES = 1000  # at least so many tell how far values are carried
 Bounds = tuple[float, float, float, float]
 # Samples that lack the same elements share one tree: it serves these layers of the cube.
 Search = tuple[Tree, np.ndarray]
@@ -154,7 +155,7 @@ def _searches(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> list[Search]:
 
 
 def _carried(x: np.ndarray, y: np.ndarray, values: np.ndarray, n_neighbors: int) -> float:
-    """Return the 95th percentile of the distances to the samples' last neighbour."""
+    """Return the 95th percentile of the distances from samples to their last neighbour."""
     points = np.column_stack([x, y])[np.isfinite(values).any(axis=1)]
     k = min(n_neighbors, len(points) - 1)  # itself is no neighbour
     distances, _ = cKDTree(points, balanced_tree=False).query(points, k=[k + 1], workers=-1)
