@@ -60,7 +60,13 @@ def sweep(seed: int, shape: tuple[int, int], windows: list, params: dict, output
     ds, deposits = survey(seed, shape)
     result = xga.window_sweep(ds, "labels", windows, draws=1, seed=seed, **params)
     honest = [xga.honest_auc(one, deposits, **DISTANCES, seed=0).auc for one in result["score"]]
-    table = result[["auc"]].drop_vars("spatial_ref").to_dataframe().assign(auc_away_from_deposits=honest).round(3)
+    table = (
+        result[["auc"]]
+        .drop_vars("spatial_ref")
+        .to_dataframe()
+        .assign(auc_away_from_deposits=honest)
+        .round(3)
+    )
     table.to_csv(output / "ppf_cnn_windows.csv", index=False)
     print(table.to_string())
     bfloat16(ds, deposits, seed, params, output)
