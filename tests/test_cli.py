@@ -11,10 +11,11 @@ from xgeoanom import cli
 def small(monkeypatch):
     """The demo, cut to what tests can wait for."""
     monkeypatch.setattr(cli, "SHAPE", (64, 64))
-    monkeypatch.setattr(cli, "WINDOWS", {"inner": 3, "outer": 5})
+    monkeypatch.setattr(cli, "INNER", 3)
+    monkeypatch.setattr(cli, "OUTER", 5)
     monkeypatch.setattr(cli, "DRAWS", 1)
     monkeypatch.setattr(cli, "EPOCHS", 1)
-    monkeypatch.setattr(cli, "HONEST_FOLDS", 2)
+    monkeypatch.setattr(cli, "N_FOLDS", 2)
 
 
 @pytest.mark.slow

@@ -62,14 +62,12 @@ def test_cube_is_lazy_and_one_chunk_of_elements(no_compute):
         assert cube.transpose("element", "y", "x").chunks[0] == (cube.sizes["element"],)
 
 
-def test_two_cubes_need_a_name():
+def test_two_cubes_are_one_too_many():
     cube = small_cube()
     ds = xr.Dataset({"clr": cube, "concentration": cube})
-    with pytest.raises(CubeError, match=r"clr.*concentration.*variable="):
+    with pytest.raises(CubeError, match=r"clr.*concentration.*drop_vars\('clr'\)"):
         cv.cube_of(ds)
-    xr.testing.assert_identical(cv.cube_of(ds, "clr"), ds["clr"])
-    with pytest.raises(CubeError, match="not in the dataset"):
-        cv.cube_of(ds, "ilr")
+    xr.testing.assert_identical(cv.cube_of(ds.drop_vars("clr")), ds["concentration"])
 
 
 def test_no_element_at_all():
@@ -113,6 +111,10 @@ def test_rasters_by_name_or_value():
         cv.raster_of(ds, "deposits", "labels")
     with pytest.raises(GridError, match="another grid"):
         cv.raster_of(ds, ds["labels"].isel(y=slice(0, -1)), "labels")
+    with pytest.raises(GridError, match="other way"):
+        cv.raster_of(ds, ds["labels"].isel(y=slice(None, None, -1)), "labels")
+    with pytest.raises(LabelError, match="ndarray"):
+        cv.raster_of(ds, ds["labels"].values, "labels")
 
 
 def test_provenance_survives_netcdf_and_zarr(tmp_path):

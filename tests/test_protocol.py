@@ -102,6 +102,15 @@ def test_y_may_ascend(make, cube, labels):
 
 
 @every
+def test_fit_does_not_know_which_way_y_runs(make, cube, labels):
+    up, down = (
+        make().fit(cube.isel(y=way), labels.isel(y=way)).predict(cube)["score"]
+        for way in (slice(None), slice(None, None, -1))
+    )
+    np.testing.assert_allclose(down, up, atol=2e-4)
+
+
+@every
 def test_inputs_stay_as_they_were(make, cube, labels):
     before = cube.copy(deep=True), labels.copy(deep=True)
     make().fit(cube, labels).predict(cube)
@@ -212,6 +221,22 @@ def test_cpu_and_gpu_agree(make, cube, labels, tmp_path):
     np.testing.assert_allclose(cpu["score"], gpu["score"], atol=1e-3)
 
 
+@every
+@pytest.mark.parametrize("name", ["labels", "clr", "y"])
+def test_only_a_score_is_written_over(make, cube, labels, name):
+    ds = cube.to_dataset().assign(labels=labels)
+    with pytest.raises(xga.errors.CubeError, match="overwrite"):
+        ds.anom.detect(make(), "labels", name=name)
+    scored = ds.anom.predict(fitted(make, cube, labels))
+    assert set(scored.anom.predict(fitted(make, cube, labels))) == set(scored)
+
+
+@every
+def test_concentrations_are_warned_of(make, cube, labels):
+    with pytest.warns(UserWarning, match="not log-ratios"):
+        make().fit(np.exp(cube).assign_attrs(log_ratio="none"), labels)
+
+
 class TestBadInput:
     """Each of these must fail before training starts, with its own kind of error."""
 
@@ -231,6 +256,33 @@ class TestBadInput:
     def test_labels_in_another_crs(self, make, cube, labels):
         with pytest.raises(xga.errors.CRSError, match="CRS"):
             make().fit(cube, labels.rio.write_crs(32651))
+
+    @every
+    def test_boolean_labels(self, make, cube, labels):
+        with pytest.raises(xga.errors.LabelError, match="boolean"):
+            make().fit(cube, labels == 1)
+
+    @every
+    def test_an_array_where_a_dataset_is_meant(self, make, cube, labels):
+        with pytest.raises(xga.errors.CubeError, match="to_dataset"):
+            xga.detect(cube, make(), labels)
+
+    @every
+    def test_infinite_values(self, make, cube, labels):
+        infinite = cube.where((cube.element != "Au") | cube.isnull(), np.inf)
+        with pytest.raises(xga.errors.CubeError, match="Au.*infinite"):
+            make().fit(infinite, labels)
+
+    @every
+    @pytest.mark.parametrize("seed", [-1, "zero"])
+    def test_seeds_that_are_none(self, make, cube, labels, seed):
+        with pytest.raises(xga.errors.XGeoAnomError, match="seed="):
+            make(seed=seed).fit(cube, labels)
+
+    @every
+    def test_saving_into_a_folder_that_is_not_there(self, make, cube, labels, tmp_path):
+        with pytest.raises(xga.errors.ModelFileError, match="folder"):
+            fitted(make, cube, labels).save(tmp_path / "none" / "d")
 
     @every
     def test_geographic_cube(self, make, cube, labels):

@@ -11,12 +11,11 @@ import xarray as xr
 
 import xgeoanom as xga
 
-# The demo's survey and detector: half the usual epochs and few folds, so that two cores need
-# less than five minutes.
+# The demo's survey and detector: a third of the usual epochs and few folds, so that two cores
+# need less than five minutes.
 SHAPE, SPACING, REACH = (96, 96), 500.0, 3000.0
-WINDOWS = {"inner": 5, "outer": 13}
-DRAWS, EPOCHS = 2, 15
-LEAKY_FOLDS, HONEST_FOLDS, BLOCK_CELLS = 2, 3, 24
+INNER, OUTER, DRAWS, EPOCHS = 5, 13, 2, 15
+N_FOLDS, BLOCK_CELLS = 3, 24
 # A deposit counts at its cell, against all ground so far from every deposit (metres).
 MIN_DISTANCE, MAX_DISTANCE = 3000.0, 1000.0
 TARGET = "Au"
@@ -59,7 +58,7 @@ def demo(output: Path, *, seed: int = 0, quiet: bool = False) -> None:
     )
     cube = xga.idw(district.survey, spacing=SPACING, max_distance=REACH).compute()
     xga.save_cube(cube, output / "cube.zarr")
-    say("cube.zarr: {element} elements on {y} x {x} cells".format(**cube.sizes))
+    say(f"cube.zarr: {' x '.join(map(str, cube.shape))} elements, rows, columns")
     ds = _scored(cube, district.deposits, seed)
     _write_rasters(ds, output)
     say(f"score.tif, classes.tif, result.nc: PPF-CNN, {DRAWS} draws of {EPOCHS} epochs")
@@ -95,7 +94,7 @@ def _scored(cube: xr.DataArray, deposits: gpd.GeoDataFrame, seed: int) -> xr.Dat
     """Return log-ratios, labels, scores and classes beside each other."""
     ds = xga.clr(cube).to_dataset(name="clr")
     ds["labels"] = xga.label_deposits(deposits, like=ds)
-    ds = ds.anom.ppf_cnn("labels", draws=DRAWS, epochs=EPOCHS, seed=seed, **WINDOWS)
+    ds = ds.anom.ppf_cnn("labels", inner=INNER, outer=OUTER, draws=DRAWS, epochs=EPOCHS, seed=seed)
     ds["ppf_cnn_class"] = xga.classify(ds["ppf_cnn"])
     return ds
 
@@ -120,10 +119,10 @@ def _draw_figures(
 
 def _out_of_fold(ds: xr.Dataset, seed: int, say: Say) -> dict[str, xr.DataArray]:
     """Return PPF-CNN's scores of ground held out by cell, which leaks, and by deposit."""
-    detector = xga.detectors.PPFCNN(draws=DRAWS, epochs=EPOCHS, seed=seed, **WINDOWS)
+    detector = xga.detectors.PPFCNN(inner=INNER, outer=OUTER, draws=DRAWS, epochs=EPOCHS, seed=seed)
     labels = ds["labels"]
-    cells = xga.random_folds(labels, n=LEAKY_FOLDS, seed=seed)
-    blocks = xga.spatial_folds(labels, n=HONEST_FOLDS, block_cells=BLOCK_CELLS, seed=seed)
+    cells = xga.random_folds(labels, n=N_FOLDS, seed=seed)
+    blocks = xga.spatial_folds(labels, n=N_FOLDS, block_cells=BLOCK_CELLS, seed=seed)
     buffer_cells = detector.footprint.halo + ceil(REACH / SPACING)
     scores = {}
     for name, folds, width in [

@@ -61,19 +61,16 @@ def parse_element(name: Hashable) -> tuple[str, str | None] | None:
     return (match["part"], match["unit"]) if match else None
 
 
-def cube_of(obj: xr.Dataset | xr.DataArray, variable: Hashable | None = None) -> xr.DataArray:
+def cube_of(obj: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Return the lazy ``(element, y, x)`` cube of ``obj``; see :attr:`AnomAccessor.cube`."""
     if isinstance(obj, xr.DataArray):
         return obj.transpose(*_cube_dims(obj))
-    if variable is not None:
-        if variable not in obj:
-            raise CubeError(
-                f"variable={variable!r} is not in the dataset; it holds {list(obj.data_vars)}"
-            )
-        return cube_of(obj[variable])
     cubes = [name for name, array in obj.data_vars.items() if set(array.dims) == set(CUBE_DIMS)]
     if len(cubes) > 1:
-        raise CubeError(f"variables {cubes} all have an 'element' dim; name one with variable=...")
+        raise CubeError(
+            f"variables {cubes} all have an 'element' dim; keep the one that is meant, e.g. "
+            f"ds.drop_vars({str(cubes[0])!r})"
+        )
     return cube_of(obj[cubes[0]]) if cubes else _stack_elements(obj)
 
 
@@ -96,7 +93,7 @@ def _stack_elements(ds: xr.Dataset) -> xr.DataArray:
             "with dims ('y', 'x'); name variables like 'Au' or 'Cu_ppm'"
         )
     names = [element for element, _ in found.values()]
-    units = [unit or ds[name].attrs.get("units", "unknown") for name, (_, unit) in found.items()]
+    units = [unit or _unit_of(ds[name]) for name, (_, unit) in found.items()]
     layers = [ds[name].drop_attrs(deep=False).transpose(Y, X) for name in found]
     cube = xr.concat(layers, dim=ELEMENT, coords="minimal", compat="override", join="exact")
     cube = cube.assign_coords({ELEMENT: names, UNIT: (ELEMENT, units)}).rename("concentration")
@@ -107,13 +104,18 @@ def _stack_elements(ds: xr.Dataset) -> xr.DataArray:
     return cube
 
 
+def _unit_of(layer: xr.DataArray) -> str:
+    unit = layer.coords[UNIT].item() if UNIT in layer.coords else layer.attrs.get("units")
+    return str(unit or "unknown")
+
+
 def check_elements(array: xr.DataArray) -> None:
     """Raise CubeError unless ``array`` names each element once."""
     if ELEMENT not in array.coords:
         raise CubeError("the 'element' dim has no names; assign_coords(element=[...]) first")
     names, counts = np.unique(array[ELEMENT].values, return_counts=True)
     if (counts > 1).any():
-        raise CubeError(f"element={list(names[counts > 1])} is repeated; keep one column of each")
+        raise CubeError(f"element={names[counts > 1].tolist()} is repeated; keep one of each")
 
 
 def check_cube(cube: xr.DataArray) -> None:
@@ -151,7 +153,10 @@ def cell_size(grid: xr.DataArray | xr.Dataset) -> tuple[float, float]:
 
 def _step(grid: xr.DataArray | xr.Dataset, dim: str) -> float:
     if dim not in grid.coords or grid.sizes[dim] < 2:
-        raise GridError(f"{dim!r} needs a coordinate of at least two cells")
+        raise GridError(
+            f"{dim!r} needs a coordinate of at least two cells; found dims {dict(grid.sizes)}, "
+            "rename them to y and x where they have other names"
+        )
     steps = np.diff(grid[dim].values.astype("float64"))
     if not np.allclose(steps, steps[0], rtol=1e-3, atol=0) or steps[0] == 0:
         raise GridError(
@@ -191,23 +196,36 @@ def check_same_grid(raster: xr.DataArray, like: xr.DataArray, argument: str) -> 
     if set(raster.dims) != {Y, X}:
         raise GridError(f"{argument} has dims {raster.dims}, not ('y', 'x')")
     for dim in (Y, X):
-        same = raster.sizes[dim] == like.sizes[dim] and np.allclose(
-            raster[dim].values, like[dim].values, rtol=0, atol=1e-6 * abs(_step(like, dim))
-        )
-        if not same:
+        here, there = raster[dim].values, like[dim].values
+        tolerance = 1e-6 * abs(_step(like, dim))
+        if len(here) == len(there) and np.allclose(here, there, rtol=0, atol=tolerance):
+            continue
+        if len(here) == len(there) and np.allclose(here[::-1], there, rtol=0, atol=tolerance):
             raise GridError(
-                f"{argument} ({raster.sizes[dim]} cells) lies on another grid along {dim!r} than "
-                f"the cube ({like.sizes[dim]} cells); reproject with {argument}.rio.reproject_match"
+                f"{argument} runs the other way along {dim!r}; turn it with "
+                f".isel({dim}=slice(None, None, -1))"
             )
+        raise GridError(
+            f"{argument} lies on another grid along {dim!r}: {_extent(here)} against "
+            f"{_extent(there)}; reproject it with .rio.reproject_match"
+        )
     ours, theirs = raster.rio.crs, like.rio.crs
     if ours is not None and theirs is not None and ours != theirs:
         raise CRSError(f"{argument} has CRS {ours}, the cube {theirs}; reproject it first")
+
+
+def _extent(coord: np.ndarray) -> str:
+    return f"{len(coord)} cells from {coord[0]:g} to {coord[-1]:g}"
 
 
 def raster_of(
     ds: xr.Dataset | xr.DataArray, raster: Hashable | xr.DataArray, argument: str
 ) -> xr.DataArray:
     """Return a ``(y, x)`` raster given as a DataArray or as a variable's name in ``ds``."""
+    if not isinstance(raster, xr.DataArray | Hashable):
+        raise LabelError(
+            f"{argument} is a {type(raster).__name__}; give a DataArray or a variable's name"
+        )
     if not isinstance(raster, xr.DataArray):
         names = list(ds.data_vars) if isinstance(ds, xr.Dataset) else []
         if raster not in names:

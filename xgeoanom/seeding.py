@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from xgeoanom.errors import XGeoAnomError
+
 Seed = int | np.random.Generator | None
 
 
@@ -15,6 +17,8 @@ def resolve(seed: Seed) -> int:
         return int(seed.integers(2**31))
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise XGeoAnomError(f"seed={seed!r} must be an integer of at least 0, a Generator or None")
     return int(seed)
 
 

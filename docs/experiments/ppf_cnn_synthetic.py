@@ -69,7 +69,6 @@ def sweep(seed: int, shape: tuple[int, int], windows: list, params: dict, output
     )
     table.to_csv(output / "ppf_cnn_windows.csv", index=False)
     print(table.to_string())
-    bfloat16(ds, deposits, seed, params, output)
     axes = xga.plot.window_maps(result, deposits=deposits)
     axes.flat[0].figure.savefig(output / "ppf_cnn_windows_maps.png", dpi=90, bbox_inches="tight")
     figure, ax = plt.subplots(layout="constrained")
@@ -78,11 +77,12 @@ def sweep(seed: int, shape: tuple[int, int], windows: list, params: dict, output
 
 
 def bfloat16(
-    ds: xr.Dataset, deposits: gpd.GeoDataFrame, seed: int, params: dict, output: Path
+    seed: int, shape: tuple[int, int], windows: tuple[int, int], params: dict, output: Path
 ) -> None:
-    """Write what scoring with half the bits changes."""
-    # Narrow windows: a processor without bfloat16 units takes eight times as long.
-    detector = xga.detectors.PPFCNN(inner=3, outer=5, draws=1, seed=seed, **params)
+    """Write what scoring with half the bits changes; slow without bfloat16 units."""
+    ds, deposits = survey(seed, shape)
+    inner, outer = windows
+    detector = xga.detectors.PPFCNN(inner=inner, outer=outer, draws=1, seed=seed, **params)
     full = xga.detect(ds, detector, "labels")["ppf_cnn"]
     detector.precision = "bfloat16"
     half = xga.predict(ds, detector)["ppf_cnn"]
@@ -97,16 +97,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smallest", action="store_true", help="a minute instead of an hour")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--parts", nargs="+", default=["sweep", "forms"], help="which to run")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     if args.smallest:
         runs = {"seeds": range(1), "shape": (96, 96), "n_folds": 3, "params": {"epochs": 1}}
-        windows, chosen = [(3, 5), (3, 7)], ["abs"]
+        params, windows, chosen = {"epochs": 1}, [(1, 3), (3, 5)], ["abs"]
     else:
-        runs = {"seeds": range(3), "shape": (96, 96), "n_folds": 3, "params": {"epochs": 10}}
-        windows, chosen = list(PAPER_WINDOWS), list(FORMS)
-    print(runs)
-    sweep(0, runs["shape"], windows, runs["params"], args.output)
+        runs = {"seeds": range(3), "shape": (96, 96), "n_folds": 3, "params": {"epochs": 5}}
+        params, windows, chosen = {"epochs": 10}, list(PAPER_WINDOWS), list(FORMS)
+    print(runs, params)
+    if "sweep" in args.parts:
+        sweep(0, runs["shape"], windows, params, args.output)
+        bfloat16(0, runs["shape"], windows[0] if args.smallest else (5, 13), params, args.output)
+    if "forms" not in args.parts:
+        return
     table = forms(chosen, **runs)
     summary = table.groupby("form", sort=False)["auc"].agg(["mean", "std", "min", "max"]).round(3)
     summary.to_csv(args.output / "ppf_cnn_forms.csv")

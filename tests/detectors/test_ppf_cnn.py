@@ -239,6 +239,11 @@ def test_bfloat16_ranks_alike(easy):
         ({"combine": "median"}, XGeoAnomError),
         ({"precision": "float16"}, XGeoAnomError),
         ({"draws": 0}, XGeoAnomError),
+        ({"draws": 1.5}, XGeoAnomError),
+        ({"batch_size": 0}, XGeoAnomError),
+        ({"learning_rate": -1.0}, XGeoAnomError),
+        ({"momentum": 2.0}, XGeoAnomError),
+        ({"inner": 3.0}, WindowError),
         ({"combine": "best", "test_share": 0.0}, XGeoAnomError),
         ({"test_share": 1.0}, XGeoAnomError),
     ],
@@ -247,6 +252,12 @@ def test_bad_parameters_are_named_at_once(params, error):
     name = next(iter(params))
     with pytest.raises(error, match=name if error is XGeoAnomError else "inner"):
         PPFCNN(**params)
+
+
+def test_a_loss_that_diverges_is_no_map(easy):
+    cube, labels = easy
+    with pytest.raises(XGeoAnomError, match="lower learning_rate"):
+        PPFCNN(inner=3, outer=5, draws=1, epochs=2, learning_rate=1e9, seed=0).fit(cube, labels)
 
 
 def test_window_larger_than_the_survey(easy):

@@ -196,3 +196,11 @@ def test_capture_names_what_is_wrong():
         capture_curve(score, points((0, 0)).iloc[:0])
     with pytest.raises(LabelError, match="no deposit cell"):
         capture_curve(score, raster(np.zeros((4, 4), dtype="int8")))
+
+
+def test_capture_wants_shares_not_percentages():
+    grid = {"y": np.arange(4.0)[::-1], "x": np.arange(5.0)}
+    score = xr.DataArray(np.arange(20.0).reshape(4, 5), coords=grid, dims=("y", "x"))
+    labels = xr.where(score == 7, 1, -1).astype("int8")
+    with pytest.raises(LabelError, match=r"areas=\[5, 15\]"):
+        capture_at(score, labels, areas=(5, 15))

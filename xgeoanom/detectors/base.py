@@ -1,6 +1,7 @@
 """The protocol that every detector follows: fit, predict, explain, save and load."""
 
 import threading
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -274,16 +275,25 @@ class Detector(ABC):
         """Keep what predict must find again, and scaling by the mean and spread of valid cells."""
         self.elements_, self.units_, self.log_ratio_ = _identity(cube)
         self.seed_ = resolve(self.seed)
-        summary = xr.Dataset(
-            {
-                "mean": cube.mean((Y, X)),
-                "scale": cube.std((Y, X)),
-                "valid": cube.notnull().all(ELEMENT),
-            }
-        ).compute()
+        with np.errstate(invalid="ignore"):  # infinite values are told of below
+            summary = xr.Dataset(
+                {
+                    "mean": cube.mean((Y, X)),
+                    "scale": cube.std((Y, X)),
+                    "valid": cube.notnull().all(ELEMENT),
+                }
+            ).compute()
         if summary["mean"].isnull().any():
-            empty = list(cube[ELEMENT].values[summary["mean"].isnull().values])
+            empty = cube[ELEMENT].values[summary["mean"].isnull().values].tolist()
             raise CubeError(f"element={empty} has no value anywhere; drop it with .drop_sel")
+        if not np.isfinite(summary["mean"]).all():
+            infinite = cube[ELEMENT].values[~np.isfinite(summary["mean"].values)].tolist()
+            raise CubeError(f"element={infinite} has infinite values; set them to NaN")
+        if self.log_ratio_ == "none":
+            warnings.warn(
+                "the cube holds concentrations, not log-ratios; take xga.clr(cube) first",
+                stacklevel=4,
+            )
         self.mean_ = summary["mean"].values.astype("float64")
         # A constant element tells nothing: it stays 0.
         self.scale_ = np.where(summary["scale"] > 0, summary["scale"], 1.0).astype("float64")

@@ -7,6 +7,7 @@ import xarray as xr
 
 from xgeoanom.conventions import cube_of, raster_of
 from xgeoanom.detectors.base import Detector
+from xgeoanom.errors import CubeError
 
 
 def detect(
@@ -42,6 +43,7 @@ def detect(
     XGeoAnomError
         As :meth:`Detector.fit` and :meth:`Detector.predict` do.
     """
+    name = _name_of_score(ds, detector, name)
     detector.fit(
         cube_of(ds), raster_of(ds, labels, "labels"), evidence=ds if evidence is None else evidence
     )
@@ -73,11 +75,22 @@ def predict(
     xarray.Dataset
         ``ds`` with ``<name>`` and, of several draws, ``<name>_std``.
     """
-    name = name or detector.name
+    name = _name_of_score(ds, detector, name)
     maps = detector.predict(cube_of(ds), evidence=ds if evidence is None else evidence)
     return ds.assign(
         {name if layer == "score" else f"{name}_{layer}": array for layer, array in maps.items()}
     )
+
+
+def _name_of_score(ds: xr.Dataset, detector: Detector, name: str | None) -> str:
+    """Return the name of the new variable; only a score may be written over."""
+    if not isinstance(ds, xr.Dataset):
+        raise CubeError(f"ds is a {type(ds).__name__}; make it a dataset: ds.to_dataset(name=...)")
+    name = name or detector.name
+    for taken in {name, f"{name}_std"} & set(ds.variables):
+        if ds[taken].attrs.get("method") != detector.name:
+            raise CubeError(f"name={name!r} would overwrite {taken!r} of ds; choose another name")
+    return name
 
 
 def load_detector(path: str | Path, *, device: str | None = None) -> Detector:

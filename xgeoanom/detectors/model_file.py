@@ -35,6 +35,8 @@ def save(detector: "Detector", path: Path) -> None:
         "n_networks": len(detector.networks_),
         "version": version(),
     }
+    if not path.parent.is_dir():
+        raise ModelFileError(f"path={str(path)!r}: its folder does not exist; make it first")
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
     os.replace(partial, path)

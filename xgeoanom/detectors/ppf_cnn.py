@@ -109,8 +109,15 @@ class PPFCNN(Detector):
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 raise XGeoAnomError(f"{field}={getattr(self, field)!r} is not one of {choices}")
-        if self.draws < 1 or self.epochs < 1:
-            raise XGeoAnomError(f"draws={self.draws} and epochs={self.epochs} must be at least 1")
+        for field in ("draws", "epochs", "batch_size"):
+            if not isinstance(number := getattr(self, field), int) or number < 1:
+                raise XGeoAnomError(f"{field}={number!r} must be an integer of at least 1")
+        if not 0 < self.learning_rate < float("inf"):
+            raise XGeoAnomError(f"learning_rate={self.learning_rate} must be positive; try 0.01")
+        if not 0 <= self.momentum < 1 or not 0 <= self.weight_decay < 1:
+            raise XGeoAnomError(
+                f"momentum={self.momentum}, weight_decay={self.weight_decay} must lie in [0, 1)"
+            )
         least = 0 if self.combine == "mean" else np.nextafter(0, 1)
         if not least <= self.test_share < 1:
             raise XGeoAnomError(

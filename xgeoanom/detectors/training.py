@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from xgeoanom.errors import XGeoAnomError
 from xgeoanom.seeding import torch_seed
 
 
@@ -45,6 +46,10 @@ def train(
         if scheduler is not None:
             scheduler.step()
         history.append(total / n_examples)
+        if not np.isfinite(total):
+            raise XGeoAnomError(
+                f"the loss became {total} in epoch {len(history)}; lower learning_rate"
+            )
     network.eval()
     return history
 

@@ -21,6 +21,9 @@ def examples_of(
     nearest deposit, -1 for background), ``row``, ``col``; coords ``y``, ``x`` in CRS units.
     """
     rows, cols = np.nonzero(labels.values != UNLABELLED)
+    # From north to south, so that a seed gives one fit whichever way y runs.
+    order = np.lexsort((cube[X].values[cols], -cube[Y].values[rows]))
+    rows, cols = rows[order], cols[order]
     values = standardise(gather(cube.data, rows, cols, halo=halo))
     along = {
         "label": labels.values[rows, cols],

@@ -105,8 +105,8 @@ def spatial_folds(
     >>> bool(folds[0, 0] != folds[0, 4])
     True
     """
-    if block_cells < 1:
-        raise LabelError(f"block_cells={block_cells} must be at least 1")
+    if block_cells < 1 or block_cells != int(block_cells):
+        raise LabelError(f"block_cells={block_cells} must be an integer of at least 1")
     ground = _northward(labels)
     site = _sites(ground)
     square = _square_of_sites(site, block_cells)
@@ -212,8 +212,8 @@ def _spread(site: np.ndarray, fold_of_site: np.ndarray) -> np.ndarray:
 
 
 def _check_count(n: int, available: int, what: str) -> None:
-    if n < 2:
-        raise LabelError(f"n={n} folds: use at least 2")
+    if n < 2 or n != int(n):
+        raise LabelError(f"n={n} folds: use an integer of at least 2")
     if available < n:
         raise LabelError(
             f"n={n} folds need as many {what}, there are {available}; use fewer folds, smaller "

@@ -18,7 +18,15 @@ from xgeoanom.seeding import Seed, streams
 
 @dataclass(frozen=True)
 class HonestAUC:
-    """An AUC that counts targets, with the interval of a bootstrap over target clusters."""
+    """An AUC that counts targets, with the interval of a bootstrap over target clusters.
+
+    Attributes
+    ----------
+    auc, low, high : float
+        Point estimate and bounds of the interval.
+    n_positives, n_clusters, n_negatives : int
+        Distinct target cells, clusters of deposits, and background cells.
+    """
 
     auc: float
     low: float

@@ -182,6 +182,8 @@ def capture_at(
     array([0.5, 0.5, 1. ])
     """
     ranks, n_cells, n_unscored = _deposit_ranks(score, deposits)
+    if wrong := [area for area in areas if not 0 < area <= 1]:
+        raise LabelError(f"areas={wrong} must be shares above 0 and at most 1; try 0.05")
     captured = [float((ranks <= cells_in(area, n_cells)).mean()) for area in areas]
     capture = _capture(np.array(areas, dtype="float64"), captured, provenance("capture_at"))
     return capture.assign_attrs(n_deposits=ranks.size, n_unscored=n_unscored)

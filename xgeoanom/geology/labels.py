@@ -226,6 +226,10 @@ def _checked_values(labels: xr.DataArray) -> np.ndarray:
     if set(labels.dims) != {Y, X}:
         raise LabelError(f"labels have dims {labels.dims}, not ('y', 'x')")
     values = np.asarray(labels.transpose(Y, X).values)
+    if values.dtype == bool:
+        raise LabelError(
+            "labels are boolean, which leaves open what False means; use xr.where(mask, 1, -1)"
+        )
     wrong = values[~np.isin(values, (DEPOSIT, BACKGROUND, UNLABELLED))]
     if wrong.size:
         raise LabelError(

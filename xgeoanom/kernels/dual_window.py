@@ -11,8 +11,8 @@ PAPER_WINDOWS = ((5, 7), (5, 9), (5, 11), (5, 13), (7, 35), (9, 35), (11, 35), (
 def check_windows(inner: int, outer: int) -> None:
     """Raise WindowError unless both windows are odd, positive and ``inner < outer``."""
     for name, size in (("inner", inner), ("outer", outer)):
-        if size != int(size) or size < 1 or size % 2 == 0:
-            raise WindowError(f"{name}={size} must be a positive odd number of cells; try 5")
+        if not isinstance(size, int | np.integer) or size < 1 or size % 2 == 0:
+            raise WindowError(f"{name}={size!r} must be a positive odd integer of cells; try 5")
     if inner >= outer:
         raise WindowError(f"outer={outer} must be larger than inner={inner}; try {inner + 2}")
 

@@ -79,7 +79,12 @@ def from_points(
     array([[1, 0],
            [0, 0]], dtype=int8)
     """
-    columns = _columns(elements)
+    if not isinstance(points, gpd.GeoDataFrame):
+        raise GridError(
+            f"points is a {type(points).__name__}; make it a GeoDataFrame with "
+            "geopandas.points_from_xy and a CRS"
+        )
+    columns = _columns([elements] if isinstance(elements, str) else elements)
     _check_points(points)
     _check_columns(points, columns)
     names = list(columns)

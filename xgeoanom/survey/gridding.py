@@ -1,6 +1,7 @@
 """From samples at points to a cube of concentrations on an even grid."""
 
 import math
+import warnings
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,8 @@ from scipy.spatial import cKDTree
 
 from xgeoanom.blocks import delayed, map_grid
 from xgeoanom.conventions import (
+    BELOW_LIMIT,
+    BELOW_UNKNOWN_LIMIT,
     CUBE_DIMS,
     ELEMENT,
     LOG_RATIO,
@@ -20,10 +23,12 @@ from xgeoanom.conventions import (
     check_elements,
     check_projected,
     provenance,
+    units_of,
 )
 from xgeoanom.errors import CRSError, CubeError, GridError
 from xgeoanom.kernels.idw import TILE, Tree, build_tree, interpolate
 
+BASIS = ("parts", "part_units", "denominator", "partition")  # attrs of a log-ratio
 BLOCK_BYTES = 64e6
 RANGE_SAMPLES = 1000  # at least so many tell how far values are carried
 Bounds = tuple[float, float, float, float]
@@ -105,6 +110,7 @@ def idw(
     for name, number in {"power": power, "max_distance": max_distance}.items():
         _check_positive(name, number)
     x, y, values = _samples(table)
+    _warn_of_censored(table)
     _check_neighbors(table, values, n_neighbors)
     if like is None:
         grid = _new_grid(x, y, spacing, bounds).rio.write_crs(table.rio.crs)
@@ -180,12 +186,18 @@ def _even(length: int, most: float) -> int:
 
 
 def _describe(table: xr.Dataset) -> dict[str, str]:
-    units = set(table[UNIT].values.tolist()) if UNIT in table.coords else {"unknown"}
-    return {
+    attrs = table["concentration"].attrs
+    units = set(units_of(table["concentration"]))
+    described = {
         "long_name": "interpolated concentration",
         "units": units.pop() if len(units) == 1 else "mixed",
-        LOG_RATIO: table["concentration"].attrs.get(LOG_RATIO, "none"),
+        LOG_RATIO: attrs.get(LOG_RATIO, "none"),
     }
+    if described[LOG_RATIO] == "none":
+        return described
+    # A log-ratio taken before gridding must still find its way back.
+    way_back = {name: attrs[name] for name in BASIS if name in attrs}
+    return {**described, "long_name": "interpolated log-ratio", "units": "1", **way_back}
 
 
 def _samples(table: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -208,6 +220,18 @@ def _samples(table: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             "drop them with table.isel(sample=...)"
         )
     return x, y, values
+
+
+def _warn_of_censored(table: xr.Dataset) -> None:
+    """Warn where values below detection would be blended with measurements, unseen after."""
+    if "state" not in table or table["concentration"].attrs.get("method") == "replace_censored":
+        return
+    n = int(table["state"].isin([BELOW_LIMIT, BELOW_UNKNOWN_LIMIT]).sum())
+    if n:
+        warnings.warn(
+            f"table holds {n} values below detection as they were reported; see replace_censored",
+            stacklevel=3,
+        )
 
 
 def _check_neighbors(table: xr.Dataset, values: np.ndarray, n_neighbors: int) -> None:

@@ -63,7 +63,7 @@ def open_rasters(folder: str | Path) -> xr.Dataset:
     for path in paths[1:]:
         _check_grid(layers[path.stem], first, path, paths[0])
     # The first file's coords serve all: the others agree but for rounding.
-    coords = {name: first.coords[name] for name in (Y, X, "spatial_ref")}
+    coords = {name: first.coords[name].variable for name in (Y, X, "spatial_ref")}
     return xr.Dataset({name: layer.variable for name, layer in layers.items()}, coords=coords)
 
 
