@@ -22,8 +22,6 @@ SPACING, REACH = 500.0, 3000.0  # m
 FORMS = {
     "abs": {},
     "diff, one order": {"pair": "diff"},
-    "diff, both orders": {"pair": "diff", "both_orders": True},
-    "abs, prototypes": {"score": "prototype"},
 }
 
 
