@@ -62,7 +62,7 @@ def parse_element(name: Hashable) -> tuple[str, str | None] | None:
 
 
 def cube_of(obj: xr.Dataset | xr.DataArray) -> xr.DataArray:
-    """Return the lazy ``(element, y, x)`` cube of ``obj``; see :attr:`AnomAccessor.cube`."""
+    """Return the lazy ``(element, y, x)`` cube of ``obj``; it is what ``ds.anom.cube`` gives."""
     if isinstance(obj, xr.DataArray):
         return obj.transpose(*_cube_dims(obj))
     cubes = [name for name, array in obj.data_vars.items() if set(array.dims) == set(CUBE_DIMS)]

@@ -23,7 +23,7 @@ def detect(
     Parameters
     ----------
     ds : xarray.Dataset
-        Holds one element cube; see :attr:`xarray.Dataset.anom.cube`.
+        Holds one element cube; see ``ds.anom.cube``.
     detector : Detector
         Fitted in place, so that it can be saved afterwards.
     labels : str or xarray.DataArray
