@@ -11,10 +11,10 @@ import xarray as xr
 
 import xgeoanom as xga
 
-# The demo's survey and detector: a third of the usual epochs and few folds, so that two cores
+# The demo's survey and detector: a quarter of the usual epochs and few folds, so that two cores
 # need less than five minutes.
 SHAPE, SPACING, REACH = (96, 96), 500.0, 3000.0
-INNER, OUTER, DRAWS, EPOCHS = 5, 13, 2, 10
+INNER, OUTER, DRAWS, EPOCHS = 5, 13, 2, 8
 N_FOLDS, BLOCK_CELLS = 3, 24
 # A deposit counts at its cell, against all ground so far from every deposit (metres).
 MIN_DISTANCE, MAX_DISTANCE = 3000.0, 1000.0
