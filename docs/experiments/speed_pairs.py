@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--smallest", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
-    side, inner, outer, runs, batch = (16, 1, 3, 1, 1024) if args.smallest else (96, 5, 9, 5, 16384)
+    side, inner, outer, runs, batch = (16, 1, 3, 1, 1024) if args.smallest else (96, 3, 5, 5, 16384)
     rows = rows_of(measure(side, inner, outer, runs, batch))
     args.output.mkdir(parents=True, exist_ok=True)
     with (args.output / "speed_pairs.csv").open("w", newline="") as file:
