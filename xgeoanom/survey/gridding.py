@@ -2,7 +2,9 @@
 
 import math
 import warnings
+from collections.abc import Hashable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -131,7 +133,7 @@ def idw(
     )
     attrs["interpolation_range"] = max_distance or _carried(x, y, values, n_neighbors)
     elements = {name: table[name].variable for name in (ELEMENT, UNIT) if name in table.coords}
-    coords = {**grid.coords, **elements}
+    coords: dict[Hashable, Any] = {**grid.coords, **elements}
     return xr.DataArray(cube, coords=coords, dims=CUBE_DIMS, name="concentration", attrs=attrs)
 
 
