@@ -132,8 +132,8 @@ def idw(
         "idw", power=power, n_neighbors=n_neighbors, max_distance=max_distance
     )
     attrs["interpolation_range"] = max_distance or _carried(x, y, values, n_neighbors)
-    elements = {name: table[name].variable for name in (ELEMENT, UNIT) if name in table.coords}
-    coords: dict[Hashable, Any] = {**grid.coords, **elements}
+    coords: dict[Hashable, Any] = dict(grid.coords)
+    coords |= {name: table[name].variable for name in (ELEMENT, UNIT) if name in table.coords}
     return xr.DataArray(cube, coords=coords, dims=CUBE_DIMS, name="concentration", attrs=attrs)
 
 
