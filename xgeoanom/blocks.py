@@ -165,6 +165,33 @@ def map_grid(
     )
 
 
+def map_places(
+    func: Callable[..., np.ndarray],
+    y: np.ndarray,
+    x: np.ndarray,
+    *,
+    layers: int,
+    chunk: int,
+    shared: Any = None,
+    dtype: str = "float64",
+) -> da.Array:
+    """Build a lazy ``(layers, place)`` array from ``func(y, x, shared)`` on runs of places."""
+    rows, cols = (da.from_array(axis, chunks=chunk)[None] for axis in (y, x))
+
+    def on_block(rows: np.ndarray, cols: np.ndarray, shared: Any) -> np.ndarray:
+        return func(rows[0], cols[0], shared)
+
+    return da.map_blocks(
+        on_block,
+        rows,
+        cols,
+        shared=shared,
+        dtype=dtype,
+        chunks=((layers,), rows.chunks[1]),
+        meta=np.empty((0, 0), dtype=dtype),
+    )
+
+
 def delayed(func: Callable[..., Any], *args: Any) -> Any:
     """Return ``func(*args)`` to be computed once, when first needed."""
     return dask.delayed(func, pure=False)(*args)

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from xgeoanom.survey.gridding import idw
+from xgeoanom.survey.inverse_distance import idw
 
 
 def survey(n, n_elements, side, *, clusters=None, missing=0.0):

@@ -24,8 +24,9 @@ from dask.system import CPU_COUNT
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from xgeoanom.kernels.idw import build_tree, interpolate
-from xgeoanom.survey.gridding import idw
+from xgeoanom.kernels.idw import interpolate
+from xgeoanom.kernels.neighbors import build_tree
+from xgeoanom.survey.inverse_distance import idw
 
 K = 12
 
@@ -89,7 +90,8 @@ def by_kernel(table: xr.Dataset, cube: xr.DataArray) -> None:
 
     def fill(rows: slice, cols: slice) -> None:
         y, x = cube["y"].values[rows], cube["x"].values[cols]
-        interpolate(tree, y, x, layers, np.empty((len(layers), len(y), len(x))), K, 2.0, np.inf)
+        out = np.empty((len(layers), len(y), len(x)))
+        interpolate(tree, y, x, layers, out, (K, 1, 2.0, np.inf))
 
     with ThreadPoolExecutor(CPU_COUNT) as threads:
         for rows in map(slice, ends[0][:-1], ends[0][1:]):

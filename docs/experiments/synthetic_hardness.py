@@ -24,7 +24,7 @@ from xgeoanom.datasets.synthetic import SyntheticSurvey, synthetic_survey
 from xgeoanom.evaluation.honest import honest_auc
 from xgeoanom.seeding import streams
 from xgeoanom.survey.coda import clr
-from xgeoanom.survey.gridding import idw
+from xgeoanom.survey.inverse_distance import idw
 
 PATHFINDERS = ["Au", "As", "Sb", "Bi", "Ag", "Cu", "Hg", "W", "Mo", "Pb"]
 BACKGROUND_DISTANCE = 5000.0

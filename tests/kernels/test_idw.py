@@ -6,14 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from xgeoanom.kernels.idw import LEAF, build_tree, interpolate
+from xgeoanom.kernels.idw import interpolate, interpolate_at
+from xgeoanom.kernels.neighbors import LEAF, build_tree, stretch_of
 
 
 def grid_by_kernel(x, y, values, cell_y, cell_x, k=12, power=2.0, max_distance=np.inf):
     values = values.reshape(len(x), -1)
     out = np.full((values.shape[1], len(cell_y), len(cell_x)), -1.0)
     layers = np.arange(values.shape[1])
-    interpolate(build_tree(x, y, values), cell_y, cell_x, layers, out, k, power, max_distance)
+    rule = k, 1, power, max_distance
+    interpolate(build_tree(x, y, values), cell_y, cell_x, layers, out, rule)
     return out
 
 
@@ -149,21 +151,38 @@ def test_only_named_layers_are_written():
     x, y, values = samples(20, 2)
     out = np.full((4, 5, 6), -1.0)
     tree = build_tree(x, y, values)
-    interpolate(tree, np.arange(5.0), np.arange(6.0), np.array([3, 1]), out, 4, 2.0, np.inf)
+    interpolate(tree, np.arange(5.0), np.arange(6.0), np.array([3, 1]), out, (4, 1, 2.0, np.inf))
     assert (out[[0, 2]] == -1).all()
     expected = grid_by_kernel(x, y, values, np.arange(5.0), np.arange(6.0), 4)
     np.testing.assert_array_equal(out[[3, 1]], expected)
 
 
-@pytest.mark.parametrize("n", [1, 5, 12, 13, 100, 1000])
-def test_tree_boxes_hold_their_samples(n):
-    x, y, values = samples(n, 1)
-    tree = build_tree(x, y, values)
-    leaves = len(tree.boxes) // 2
-    for leaf in range(leaves):
-        inside = slice(leaf * n // leaves, (leaf + 1) * n // leaves)
-        xs, ys = tree.x[inside], tree.y[inside]
-        assert 1 <= len(xs) <= LEAF
-        box = [xs.min(), xs.max(), ys.min(), ys.max()]
-        np.testing.assert_array_equal(tree.boxes[leaves + leaf], box)
-    np.testing.assert_allclose(np.sort(tree.x + tree.origin[0]), np.sort(x), atol=1e-12)
+@pytest.mark.parametrize(("ratio", "azimuth"), [(3.0, 30.0), (0.5, -60.0), (2.0, 0.0)])
+@pytest.mark.parametrize("max_distance", [np.inf, 9.0])
+@pytest.mark.parametrize("least", [1, 3])
+def test_ellipse_and_least_neighbors_equal_a_loop(ratio, azimuth, max_distance, least):
+    x, y, values = samples(200, 2)
+    out = np.empty((2, len(CELLS[0]), len(CELLS[1])))
+    tree = build_tree(x, y, values, stretch_of(ratio, azimuth))
+    interpolate(tree, *CELLS, np.arange(2), out, (8, least, 2.0, max_distance))
+    along = np.array([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
+    across = np.array([along[1], -along[0]])
+    for i, j in np.ndindex(out.shape[1:]):
+        offset = np.stack([x - CELLS[1][j], y - CELLS[0][i]], axis=-1)
+        distance = np.hypot(offset @ along, ratio * (offset @ across))
+        near = np.argsort(distance)[:8]
+        near = near[distance[near] <= max_distance]
+        weights = distance[near] ** -2.0
+        expected = weights @ values[near] / weights.sum() if len(near) >= least else np.nan
+        np.testing.assert_allclose(out[:, i, j], expected, rtol=1e-9)
+
+
+def test_places_equal_cells():
+    x, y, values = samples(150, 2)
+    tree, rule = build_tree(x, y, values), (6, 1, 2.0, 12.0)
+    cells = np.empty((2, len(CELLS[0]), len(CELLS[1])))
+    interpolate(tree, *CELLS, np.arange(2), cells, rule)
+    rows, cols = np.meshgrid(*CELLS, indexing="ij")
+    places = np.empty((2, rows.size, 1))
+    interpolate_at(tree, rows.ravel(), cols.ravel(), np.arange(2), places, rule)
+    np.testing.assert_allclose(places.reshape(cells.shape), cells, rtol=1e-12)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from xgeoanom.errors import CRSError, CubeError, GridError
-from xgeoanom.survey.gridding import BLOCK_BYTES, idw
+from xgeoanom.survey.gridding import BLOCK_BYTES
+from xgeoanom.survey.inverse_distance import idw
 
 EAST, NORTH = 500_000.0, 4_000_000.0
 

@@ -2,7 +2,7 @@
 
 from xgeoanom.survey.assays import from_points
 from xgeoanom.survey.coda import alr, closure, clr, ilr, inverse_alr, inverse_clr, inverse_ilr
-from xgeoanom.survey.gridding import idw
+from xgeoanom.survey.inverse_distance import idw
 from xgeoanom.survey.quality import replace_censored
 from xgeoanom.survey.rasters import open_cube, open_rasters, save_cube
 
