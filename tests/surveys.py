@@ -1,9 +1,10 @@
-"""Small surveys for tests: a smooth random cube, and labels with planted deposits."""
+"""Small surveys for tests: random samples, a smooth random cube, labels with planted deposits."""
 
 import numpy as np
 import rioxarray  # noqa: F401
 import xarray as xr
 
+EAST, NORTH = 500_000.0, 4_000_000.0
 ELEMENTS = ("Au", "As", "Cu", "Pb", "Zn", "Ag")
 
 
@@ -39,3 +40,20 @@ def small_labels(cube, *, background=False):
             values[row - 1 : row + 2, other : other + 2] = 0
     coords = {name: cube.coords[name] for name in ("y", "x", "spatial_ref")}
     return xr.DataArray(values, dims=("y", "x"), coords=coords, name="labels")
+
+
+def random_survey(n=60, elements=("Au", "Cu", "Zn"), *, missing=0.0, seed=0, crs=32645):
+    """Return a survey table of ``n`` random samples on 10 x 10 km."""
+    rng = np.random.default_rng(seed)
+    values = rng.lognormal(size=(n, len(elements)))
+    values[rng.random(values.shape) < missing] = np.nan
+    x, y = rng.uniform(0, 10_000, (2, n))
+    return xr.Dataset(
+        {"concentration": (("sample", "element"), values)},
+        {
+            "x": ("sample", EAST + x),
+            "y": ("sample", NORTH + y),
+            "element": list(elements),
+            "unit": ("element", ["ppm"] * len(elements)),
+        },
+    ).rio.write_crs(crs)

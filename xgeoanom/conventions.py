@@ -235,7 +235,7 @@ def raster_of(
     return raster.transpose(Y, X)
 
 
-def provenance(method: str, *, seed: int | None = None, **parameters: Any) -> dict[str, Any]:
+def provenance(method: str, /, *, seed: int | None = None, **parameters: Any) -> dict[str, Any]:
     """Return attrs that say how a result came about and survive NetCDF and Zarr."""
     attrs: dict[str, Any] = {"method": method, "parameters": json.dumps(parameters, default=str)}
     if seed is not None:

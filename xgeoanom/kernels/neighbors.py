@@ -113,9 +113,9 @@ def samples_in(tree, node):
 @jit
 def box_distance(tree, node, x, y):
     """Return the squared distance from a point to the samples' bounding box."""
-    box = tree.boxes[node]
-    dx = max(box[0] - x, x - box[1], 0.0)
-    dy = max(box[2] - y, y - box[3], 0.0)
+    boxes = tree.boxes  # indexed in full: a view of one row would cost a reference count
+    dx = max(boxes[node, 0] - x, x - boxes[node, 1], 0.0)
+    dy = max(boxes[node, 2] - y, y - boxes[node, 3], 0.0)
     return dx * dx + dy * dy
 
 
@@ -178,3 +178,47 @@ def gather(tree, x, y, within, limit, found):
             stack[top], stack[top + 1] = 2 * node + 1, 2 * node
             top += 2
     return count
+
+
+@jit
+def nearest(tree, x, y, within, found, distances):
+    """Write the nearest samples and their squared distances, nearest first.
+
+    ``found`` has as many as are wanted; those beyond the squared distance ``within`` are
+    ``len(tree.x)``. Of samples at the same distance the first ones of the tree count.
+    """
+    found[:] = len(tree.x)
+    distances[:] = within
+    stack = np.empty(DEPTH, np.int64)
+    stack[0] = ROOT
+    top = 1
+    while top:
+        top -= 1
+        node = stack[top]
+        if box_distance(tree, node, x, y) > distances[-1]:
+            continue
+        for i in samples_in(tree, node):
+            distance = (tree.x[i] - x) ** 2 + (tree.y[i] - y) ** 2
+            if _precedes(distance, i, distances[-1], found[-1]):
+                _insert_sample(distances, found, distance, i)
+        if node < len(tree.boxes) // 2:
+            near, far = 2 * node, 2 * node + 1
+            if box_distance(tree, near, x, y) > box_distance(tree, far, x, y):
+                near, far = far, near
+            stack[top], stack[top + 1] = far, near
+            top += 2
+
+
+@jit
+def _precedes(distance, sample, other_distance, other):
+    return distance < other_distance or (distance == other_distance and sample < other)
+
+
+@jit
+def _insert_sample(distances, found, distance, sample):
+    """Put a sample in its place; the last one drops out."""
+    j = len(found) - 1
+    while j > 0 and _precedes(distance, sample, distances[j - 1], found[j - 1]):
+        distances[j], found[j] = distances[j - 1], found[j - 1]
+        j -= 1
+    distances[j], found[j] = distance, sample

@@ -1,5 +1,6 @@
 """What all figures share: fresh axes, map frames in km, deposits, and robust colour scales."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ INK, FAINT = "#262626", "#8c8c8c"
 # Distinct for colour-blind readers, and in print (after Okabe and Ito).
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MAP_SIZE, CURVE_SIZE = (6.4, 4.6), (5.2, 4.4)
-COLUMNS = 3
+COLUMNS, PANEL, SMALL_PANEL = 3, 3.7, 2.3  # panels a row, and their widths in inches
+FEW_PANELS = 12  # more are drawn small, on a page that is about square
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float] = CURVE_SIZE) -> Axes:
@@ -34,7 +36,7 @@ def new_axes(ax: Axes | None, size: tuple[float, float] = CURVE_SIZE) -> Axes:
 
 
 def new_panels(axes: Sequence[Axes] | None, n: int, aspect: float) -> np.ndarray:
-    """Return ``n`` axes: those given, or a new figure's, three a row.
+    """Return ``n`` axes: those given, or a new figure's, three a row, more where they are many.
 
     ``aspect`` is the height of a map over its width.
     """
@@ -43,9 +45,10 @@ def new_panels(axes: Sequence[Axes] | None, n: int, aspect: float) -> np.ndarray
         if given.size != n:
             raise XGeoAnomError(f"axes holds {given.size} axes, the figure needs {n}")
         return given
-    columns = min(n, COLUMNS)
+    few = n <= FEW_PANELS
+    columns, width = (min(n, COLUMNS), PANEL) if few else (math.ceil(math.sqrt(n)), SMALL_PANEL)
     rows = -(-n // columns)
-    size = 3.7 * columns, rows * (2.6 * min(max(aspect, 0.4), 2.0) + 0.7)
+    size = width * columns, rows * (0.7 * width * min(max(aspect, 0.4), 2.0) + 0.7)
     grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")[1]
     for spare in grid.ravel()[n:]:
         spare.remove()
@@ -54,11 +57,12 @@ def new_panels(axes: Sequence[Axes] | None, n: int, aspect: float) -> np.ndarray
 
 def outer_labels(panels: np.ndarray) -> None:
     """Leave the axes' labels only at the left and below the lowest panel of each column."""
+    columns = panels[0].get_subplotspec().get_gridspec().ncols
     for k, ax in enumerate(panels):
-        if k % COLUMNS:
+        if k % columns:
             ax.set_ylabel("")
             ax.tick_params(labelleft=False)
-        if k + COLUMNS < len(panels):
+        if k + columns < len(panels):
             ax.set_xlabel("")
             ax.tick_params(labelbottom=False)
 
