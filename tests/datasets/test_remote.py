@@ -4,7 +4,6 @@ import xarray as xr
 from georeferenced import assert_georeferenced
 
 from xgeoanom.conventions import PPM_PER_UNIT
-from xgeoanom.datasets import remote
 from xgeoanom.datasets.remote import tianshan
 from xgeoanom.errors import CompositionError
 from xgeoanom.geology.labels import deposit_ids
@@ -132,27 +131,6 @@ def test_fault_weight_is_aligned_by_index(raw, real_data):
     assert len(np.unique(weight)) == 12
     assert float(weight.min()) == 0.0
     assert float(weight.max()) == 1.0
-
-
-def test_registry_is_complete(real_data, tmp_path, monkeypatch):
-    """Every file is fetched by its address and checked; a changed file is refused."""
-    asked = []
-
-    def download(url, target, pooch):
-        asked.append(url)
-        with open(target, "wb") as file:
-            file.write((real_data / "tianshan" / url.removeprefix(remote.TIANSHAN)).read_bytes())
-
-    monkeypatch.setenv("XGEOANOM_DATA", str(tmp_path))
-    monkeypatch.setattr("pooch.core.choose_downloader", lambda *args, **kwargs: download)
-    assert tianshan("none")["concentration"].shape == (39, 117, 289)
-    assert len(asked) == 44
-    assert all(url.startswith("https://raw.githubusercontent.com/Aleksiyu/") for url in asked)
-    tianshan("none")
-    assert len(asked) == 44
-    (tmp_path / "tianshan" / "geology_weights.tif").write_bytes(b"")
-    tianshan("none")
-    assert asked[44:] == [f"{remote.TIANSHAN}geology_weights.tif"]
 
 
 def test_log_ratio_is_checked_before_anything_is_fetched(tmp_path, monkeypatch):

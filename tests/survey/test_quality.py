@@ -1,6 +1,7 @@
 import geopandas as gpd
 import numpy as np
 import pytest
+import xarray as xr
 
 from xgeoanom.errors import CompositionError, CubeError
 from xgeoanom.survey.assays import from_points
@@ -44,3 +45,59 @@ def test_replace_censored_refuses():
         replace_censored(table, factor=0)
     with pytest.raises(CubeError, match="from_points"):
         replace_censored(table.drop_vars("state"))
+
+
+def with_batches():
+    """Au below an unknown limit in three batches; nothing of it is measured in the last."""
+    table = make_table()
+    values = [[0.0, 1.0], [0.4, 1.0], [0.0, 1.0], [0.3, 1.0], [0.0, 1.0], [0.6, 1.0]]
+    state = np.where(np.array(values) == 0, 2, 0).astype("int8")
+    return xr.Dataset(
+        {"concentration": (("sample", "element"), values), "state": (("sample", "element"), state)},
+        {
+            "element": ["Au", "Cu"],
+            "unit": table["unit"],
+            "batch": ("sample", list("aabbca")),
+            "detection_limit": ("element", [0.1, 0.1]),
+        },
+    )
+
+
+def test_smallest_measured_stands_for_an_unknown_limit():
+    table = with_batches()
+    with pytest.raises(CompositionError, match="'Au': 3.*unknown_limits='smallest'"):
+        replace_censored(table)
+    replaced = replace_censored(table, unknown_limits="smallest", factor=0.5)
+    expected = [0.2, 0.4, 0.15, 0.3, 0.15, 0.6]
+    np.testing.assert_allclose(replaced["concentration"].sel(element="Au"), expected)
+    np.testing.assert_array_equal(replaced["state"], table["state"])
+    assert '"unknown_limits": "smallest"' in replaced["concentration"].attrs["parameters"]
+    no_batch = replace_censored(table.drop_vars("batch"), unknown_limits="smallest", factor=0.5)
+    expected = [0.15, 0.4, 0.15, 0.3, 0.15, 0.6]
+    np.testing.assert_allclose(no_batch["concentration"].sel(element="Au"), expected)
+
+
+def test_no_measured_value_no_smallest():
+    table = with_batches()
+    table["state"][:, 0] = 2
+    with pytest.raises(CompositionError, match="'Au': 6.*leave it out"):
+        replace_censored(table, unknown_limits="smallest")
+
+
+def test_limits_by_sample():
+    table = make_table(Au=1.0, Cu=4.0)
+    limits = np.array([[1.0, 4.0], [2.0, 8.0], [1.0, 4.0], [1.0, 4.0]])
+    table = table.assign_coords(detection_limit=(("sample", "element"), limits))
+    replaced = replace_censored(table.transpose("element", "sample"), factor=0.5)
+    expected = [[0.5, 10.0], [1.0, 4.0], [np.nan, 30.0], [2.0, np.nan]]
+    np.testing.assert_allclose(replaced["concentration"].transpose("sample", "element"), expected)
+
+
+def test_unknown_choices():
+    table = make_table(Au=1.0, Cu=4.0)
+    with pytest.raises(CompositionError, match="method='mice' is unknown.*'em'"):
+        replace_censored(table, method="mice")
+    with pytest.raises(CompositionError, match="unknown_limits=0"):
+        replace_censored(table, unknown_limits=0)
+    with pytest.raises(CubeError, match="DataArray"):
+        replace_censored(table["concentration"])

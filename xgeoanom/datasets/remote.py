@@ -1,12 +1,9 @@
-"""Real surveys, fetched on demand; nothing of them is shipped."""
+"""Real surveys, made from their files."""
 
-import os
-from importlib import resources
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pooch
 import xarray as xr
 
 from xgeoanom.conventions import (
@@ -21,21 +18,16 @@ from xgeoanom.conventions import (
     provenance,
     raster_on,
 )
+from xgeoanom.datasets.fetching import ADDRESSES, fetch
 from xgeoanom.errors import CompositionError
 from xgeoanom.geology.labels import label_deposits
 from xgeoanom.survey import geotiff
 from xgeoanom.survey.coda import clr, ilr
 from xgeoanom.survey.rasters import open_rasters
 
-CACHE = "XGEOANOM_DATA"  # environment variable that names the folder of all surveys
-TIANSHAN = (
-    "https://raw.githubusercontent.com/Aleksiyu/"
-    "Recognizing-geochemical-spatial-patterns-using-DCN-guided-with-geological-knowledge/"
-    "7f2d65b1868c30284fd35ef5f81920a473d03406/research/New_data/"
-)
 SOURCE = {
     "title": "Southern Tianshan: 39 analytes on a 1 km grid, Au(-Cu) deposits",
-    "source": TIANSHAN,
+    "source": ADDRESSES["tianshan"],
     "references": "Zhang, Xiong and Chen (2026), Geosci. Model Dev. 19, 2219; "
     "https://doi.org/10.5281/zenodo.18454129",
     "license": "GPL-3.0",
@@ -103,7 +95,7 @@ def tianshan(log_ratio: str = "clr", masked: bool = True) -> xr.Dataset:
     transforms = {"clr": clr, "ilr": ilr, "none": _unchanged}
     if log_ratio not in transforms:
         raise CompositionError(f"log_ratio={log_ratio!r} must be one of {list(transforms)}")
-    folder = _fetch("tianshan", TIANSHAN)
+    folder = fetch("tianshan")
     concentration = _concentration(folder)
     support = _support(folder, concentration)
     if masked:
@@ -114,17 +106,6 @@ def tianshan(log_ratio: str = "clr", masked: bool = True) -> xr.Dataset:
     return ds.assign(
         labels=_labels(folder, concentration), fault_weight=_fault_weight(folder, concentration)
     )
-
-
-def _fetch(survey: str, address: str) -> Path:
-    """Return the folder of a survey once all its files are there and have their sha256."""
-    cache = Path(os.environ.get(CACHE) or pooch.os_cache("xgeoanom")) / survey
-    fetcher = pooch.create(path=cache, base_url=address)
-    with resources.as_file(resources.files(__package__) / f"{survey}.txt") as registry:
-        fetcher.load_registry(registry)
-    for name in fetcher.registry:
-        fetcher.fetch(name)
-    return cache
 
 
 def _unchanged(cube: xr.DataArray) -> xr.DataArray:

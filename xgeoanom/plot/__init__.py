@@ -1,17 +1,30 @@
 """Figures: maps, curves and survey points; each function returns its Axes."""
 
+from xgeoanom.plot.components import biplot
 from xgeoanom.plot.curves import capture, roc, training, window_sweep
+from xgeoanom.plot.gridding_error import gridding_error, predicted_observed
 from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
+from xgeoanom.plot.quality import control_chart, thompson_howarth
+from xgeoanom.plot.summaries import censoring, correlation
 from xgeoanom.plot.survey import samples
+from xgeoanom.plot.variogram import variogram
 
 __all__ = [
+    "biplot",
     "capture",
+    "censoring",
     "class_map",
+    "control_chart",
+    "correlation",
     "element_map",
+    "gridding_error",
+    "predicted_observed",
     "roc",
     "samples",
     "score_map",
+    "thompson_howarth",
     "training",
+    "variogram",
     "window_maps",
     "window_sweep",
 ]

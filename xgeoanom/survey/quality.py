@@ -1,43 +1,88 @@
 """What is done to values that the laboratory could not measure."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from xgeoanom.conventions import (
     BELOW_LIMIT,
     BELOW_UNKNOWN_LIMIT,
     ELEMENT,
+    MEASURED,
     SAMPLE,
     provenance,
 )
-from xgeoanom.errors import CompositionError, CubeError
+from xgeoanom.errors import CompositionError
+from xgeoanom.survey.censoring import impute
+from xgeoanom.survey.table import (
+    check_choice,
+    check_table,
+    column_of,
+    limits_of,
+    with_concentration,
+)
+
+CENSORED = (BELOW_LIMIT, BELOW_UNKNOWN_LIMIT)
 
 
-def replace_censored(table: xr.Dataset, *, factor: float = 0.65) -> xr.Dataset:
-    """Replace values below detection by ``factor`` times their limit.
+def replace_censored(
+    table: xr.Dataset,
+    *,
+    method: str = "constant",
+    factor: float = 0.65,
+    denominator: str | None = None,
+    unknown_limits: str = "refuse",
+) -> xr.Dataset:
+    """Replace values below detection, so that log-ratios can be taken.
 
-    The one step that does so. ``state`` keeps telling which values were replaced, so that it
-    can be repeated with another factor.
+    The one step that does so. ``state`` and ``detection_limit`` stay as they are: they keep
+    telling which values were replaced, and the step can be repeated in another way.
 
     Parameters
     ----------
     table : xarray.Dataset
-        Survey table of :func:`from_points`.
+        Survey table of :func:`from_points`. ``detection_limit`` is ``(element,)`` or
+        ``(sample, element)``.
+    method : {"constant", "em"}
+        ``"constant"``: ``factor`` times the limit. ``"em"``: what is expected below the limit,
+        given the sample's other elements. It assumes that log-ratios are multivariate normal,
+        and finds their mean and covariance with an EM algorithm. Better where many values are
+        censored: a constant shifts means and bends variances and correlations. Being expectations,
+        the new values scatter a little less than what was there.
     factor : float
-        Share of the detection limit, above 0 and at most 1. 0.65 is the customary value
-        (Martín-Fernández, Barceló-Vidal and Pawlowsky-Glahn, 2003, Math. Geol. 35, 253).
+        Share of the limit, above 0 and at most 1, for ``"constant"``. 0.65 is the customary
+        value (Martín-Fernández, Barceló-Vidal and Pawlowsky-Glahn, 2003, Math. Geol. 35, 253).
+    denominator : str, optional
+        For ``"em"``: the part of the log-ratios (alr), measured in every sample, as in the paper.
+        By default the rest of the rock, which of trace elements is nearly all of it: then the
+        log-ratios are log concentrations but for a constant. A limit is a concentration, so
+        that a sample's dilution decides, too, what is censored: another denominator hides it.
+    unknown_limits : {"refuse", "smallest"}
+        What stands for a limit that is unknown: nothing, or the smallest value measured of the
+        element, in the sample's ``batch`` where the table names batches and this one has any.
 
     Returns
     -------
     xarray.Dataset
-        The table with ``concentration`` free of censored values; ``state`` is untouched.
+        The table with ``concentration`` free of censored values, each below its limit (or at it
+        with ``factor=1``). What was not analysed stays NaN. ``attrs["iterations"]`` counts those
+        of EM.
 
     Raises
     ------
     CubeError
         If ``table`` is no survey table.
     CompositionError
-        If ``factor`` is out of range, or a censored value has no detection limit.
+        If an argument is out of range, a censored value has no detection limit, a measured value
+        is not positive or, for ``"em"``, an element has fewer than three measured values, or
+        ``denominator`` is not measured in every sample.
+
+    References
+    ----------
+    Palarea-Albaladejo and Martín-Fernández, 2008, Computers & Geosciences 34, 902. Where several
+    elements of a sample are censored, theirs truncates each alone, ours all of them jointly.
 
     Examples
     --------
@@ -50,27 +95,69 @@ def replace_censored(table: xr.Dataset, *, factor: float = 0.65) -> xr.Dataset:
     array([[1.3],
            [3. ]])
     """
+    check_choice("method", method, ("constant", "em"))
+    check_choice("unknown_limits", unknown_limits, ("refuse", "smallest"))
     if not 0 < factor <= 1:
         raise CompositionError(f"factor={factor} must be above 0 and at most 1; try 0.65")
-    if missing := [name for name in ("concentration", "state") if name not in table]:
-        raise CubeError(f"table has no {missing}; make a survey table with from_points")
-    _check_limits(table)
-    old = table["concentration"]
-    below = table["state"] == BELOW_LIMIT
-    new = xr.where(below, factor * table["detection_limit"], old).transpose(*old.dims)
-    attrs = {**old.attrs, **provenance("replace_censored", factor=factor)}
-    return table.assign(concentration=new.assign_attrs(attrs))
+    check_table(table)
+    _check_measured(table)
+    table = table.transpose(SAMPLE, ELEMENT, ...)
+    values = table["concentration"].values
+    censored = np.isin(table["state"].values, CENSORED)
+    limits = _limits(table, unknown_limits, censored)
+    record = partial(provenance, "replace_censored", method=method, unknown_limits=unknown_limits)
+    if method == "constant":
+        new = np.where(censored, factor * limits, values)
+        return with_concentration(table, new, record(factor=factor))
+    names = [str(name) for name in table[ELEMENT].values]
+    new, iterations = impute(values, censored, limits, names, denominator)
+    return with_concentration(
+        table, new, record(denominator=denominator) | {"iterations": iterations}
+    )
 
 
-def _check_limits(table: xr.Dataset) -> None:
-    unknown = table["state"] == BELOW_UNKNOWN_LIMIT
-    below = (table["state"] == BELOW_LIMIT) & np.isnan(table["detection_limit"])
-    counts = (unknown | below).sum(SAMPLE).values
-    if counts.any():
-        found = {
-            str(name): int(n) for name, n in zip(table[ELEMENT].values, counts, strict=True) if n
-        }
+def _check_measured(table: xr.Dataset) -> None:
+    wrong = (table["state"] == MEASURED) & ~(table["concentration"] > 0)
+    if wrong.any():
         raise CompositionError(
-            f"table has censored values without a detection limit {found}; "
-            "give detection_limits to from_points"
+            f"table has measured values that are not positive {_counts(table, wrong)}; a zero is "
+            "no measurement: flag it in `state`, as from_points does"
         )
+
+
+def _counts(table: xr.Dataset, wrong: xr.DataArray) -> dict[str, int]:
+    """Return how many values are ``wrong``, by element."""
+    counts = wrong.sum(SAMPLE).values
+    return {str(name): int(n) for name, n in zip(table[ELEMENT].values, counts, strict=True) if n}
+
+
+def _limits(table: xr.Dataset, unknown_limits: str, censored: np.ndarray) -> np.ndarray:
+    """Return the limit of every value; each censored one has one."""
+    limits = limits_of(table)
+    # State 2 says that the limit is unknown, whatever the other samples' limit may be.
+    limits[table["state"].values == BELOW_UNKNOWN_LIMIT] = np.nan
+    if unknown_limits == "smallest":
+        limits = np.where(censored & np.isnan(limits), _smallest_measured(table), limits)
+    lacking = censored & ~(limits > 0)
+    if lacking.any():
+        remedy = (
+            "no value of the element was measured: leave it out"
+            if unknown_limits == "smallest"
+            else "give detection_limits to from_points, or unknown_limits='smallest'"
+        )
+        found = _counts(table, table["state"].copy(data=lacking))
+        raise CompositionError(
+            f"table has censored values without a detection limit {found}; {remedy}"
+        )
+    return limits
+
+
+def _smallest_measured(table: xr.Dataset) -> np.ndarray:
+    """Return the smallest measured value in the sample's batch, else in the table."""
+    values = table["concentration"].where(table["state"] == MEASURED).values
+    measured = pd.DataFrame(values)
+    smallest = measured.min()
+    if "batch" in table.coords:
+        batches = measured.groupby(column_of(table, "batch"))
+        return batches.transform("min").fillna(smallest).to_numpy()
+    return np.broadcast_to(smallest.to_numpy(), measured.shape)

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from xgeoanom.errors import CubeError, GridError
 from xgeoanom.kernels.neighbors import stretch_of
 
 Radii = float | tuple[float, float]
+NUMBER = (int, float, np.integer, np.floating)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Search:
             )
         for radius in radii if isinstance(radii, tuple) else (radii,):
             check_positive("max_distance", radius)
-        if not isinstance(self.azimuth, Real) or not math.isfinite(self.azimuth):
+        if not isinstance(self.azimuth, NUMBER) or not math.isfinite(self.azimuth):
             raise GridError(f"azimuth={self.azimuth!r} must be degrees clockwise from north")
         if self.azimuth and not isinstance(radii, tuple):
             raise GridError(
@@ -110,13 +110,13 @@ class Search:
 
 def check_count(name: str, number: Any) -> None:
     """Raise GridError unless ``number`` is a whole number of at least 1."""
-    if not isinstance(number, Real) or number < 1 or number != int(number):
+    if not isinstance(number, NUMBER) or number < 1 or number != int(number):
         raise GridError(f"{name}={number!r} must be a whole number of at least 1")
 
 
 def check_positive(name: str, number: Any) -> None:
     """Raise GridError unless ``number`` is None or positive and finite."""
     if number is not None and not (
-        isinstance(number, Real) and number > 0 and math.isfinite(number)
+        isinstance(number, NUMBER) and number > 0 and math.isfinite(number)
     ):
         raise GridError(f"{name}={number!r} must be a positive number")
