@@ -255,7 +255,7 @@ def test_nothing_is_computed_at_the_call(no_compute, caplog):
         cube = krige(survey(), SPHERICAL, spacing=10.0)
     assert cube.chunks is not None
     assert cube["kriging_variance"].chunks == cube.chunks
-    assert "64 blocks of up to 128 x 128 cells" in caplog.text
+    assert "256 blocks of up to 64 x 64 cells" in caplog.text
     assert cube.dtype == "float64"
 
 

@@ -11,7 +11,7 @@ is ``sill - c'C^-1 c + m (1 - 1'C^-1 c)`` (Cressie 1993, section 3.2, in terms o
 import numpy as np
 
 from xgeoanom.kernels.covariance import structured
-from xgeoanom.kernels.neighbors import SLACK, jit, nearest, place
+from xgeoanom.kernels.neighbors import jit, nearest, place
 
 LANES = 8
 # A neighbour whose variance, the nearer ones known, is this share of the sill is known already.
@@ -19,21 +19,27 @@ REDUNDANT = 1e-10
 
 
 @jit
-def _neighbors(tree, y, x, k, max_distance, last):
-    """Return the nearest samples (lane, k) of each cell; ``len(tree.x)`` where there are no more.
+def _reach(tree, y, x, found):
+    """Return the squared distance within which all of some samples lie; inf if some are missing."""
+    farthest = 0.0
+    for i in found:
+        if i == len(tree.x):
+            return np.inf
+        farthest = max(farthest, (tree.x[i] - x) ** 2 + (tree.y[i] - y) ** 2)
+    return farthest
 
-    ``last`` holds the previous cell and its k-th distance, which bound this one's.
+
+@jit
+def _search(tree, y, x, max_distance, found):
+    """Write the nearest samples of each cell to ``found`` (lane, k), ``len(tree.x)`` for none.
+
+    It holds those of the cells before, of which the last one's bound the search.
     """
-    found = np.full((LANES, k), len(tree.x))
-    distances = np.empty(k)
+    distances = np.empty(found.shape[1])
     for lane in range(len(x)):
-        bound = (last[2] + np.hypot(y[lane] - last[0], x[lane] - last[1])) * SLACK
-        within = min(bound * bound, max_distance * max_distance)
+        reach = _reach(tree, y[lane], x[lane], found[lane - 1])
+        within = min(reach, max_distance * max_distance)
         nearest(tree, x[lane], y[lane], within, found[lane], distances)
-        full = found[lane, -1] < len(tree.x)
-        last[0], last[1] = y[lane], x[lane]
-        last[2] = np.sqrt(distances[-1]) if full else np.inf
-    return found
 
 
 @jit
@@ -163,14 +169,14 @@ def krige_at(tree, covariance, y, x, layers, out, variance, multiplier, n_neighb
     value where the nugget is 0.
     """
     sill = covariance.nugget + covariance.partial_sills.sum()
-    last = np.array([0.0, 0.0, np.inf])
+    found = np.full((LANES, n_neighbors), len(tree.x))
     ys, xs = np.empty(LANES), np.empty(LANES)
     for start in range(0, len(x), LANES):
         n = min(LANES, len(x) - start)
         for lane in range(n):
             dy, dx = y[start + lane] - tree.origin[1], x[start + lane] - tree.origin[0]
             ys[lane], xs[lane] = place(tree, dy, dx)
-        found = _neighbors(tree, ys[:n], xs[:n], n_neighbors, max_distance, last)
+        _search(tree, ys[:n], xs[:n], max_distance, found)
         weights, variances, multipliers = _solve(tree, covariance, sill, ys[:n], xs[:n], found)
         for lane in range(n):
             i = start + lane

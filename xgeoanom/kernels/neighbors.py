@@ -189,13 +189,13 @@ def nearest(tree, x, y, within, found, distances):
     """
     found[:] = len(tree.x)
     distances[:] = within
-    stack = np.empty(DEPTH, np.int64)
-    stack[0] = ROOT
+    stack, least = np.empty(DEPTH, np.int64), np.empty(DEPTH)
+    stack[0], least[0] = ROOT, 0.0
     top = 1
     while top:
         top -= 1
         node = stack[top]
-        if box_distance(tree, node, x, y) > distances[-1]:
+        if least[top] > distances[-1]:
             continue
         for i in samples_in(tree, node):
             distance = (tree.x[i] - x) ** 2 + (tree.y[i] - y) ** 2
@@ -203,9 +203,11 @@ def nearest(tree, x, y, within, found, distances):
                 _insert_sample(distances, found, distance, i)
         if node < len(tree.boxes) // 2:
             near, far = 2 * node, 2 * node + 1
-            if box_distance(tree, near, x, y) > box_distance(tree, far, x, y):
-                near, far = far, near
+            here, there = box_distance(tree, near, x, y), box_distance(tree, far, x, y)
+            if here > there:
+                near, far, here, there = far, near, there, here
             stack[top], stack[top + 1] = far, near
+            least[top], least[top + 1] = there, here
             top += 2
 
 

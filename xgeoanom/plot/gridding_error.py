@@ -101,7 +101,8 @@ def predicted_observed(
     ax.plot(*pair, "o", markersize=3, alpha=0.5, markeredgewidth=0)
     if pair.size and pair.min() > 0:
         ax.set(xscale="log", yscale="log")
-    ax.axline((1, 1), (2, 2), color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    ends = [pair.min(initial=np.inf), pair.max(initial=-np.inf)]
+    ax.plot(ends, ends, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     plain(ax)
     unit = f" ({one[UNIT].item()})" if UNIT in one.coords else ""
     ax.set(xlabel=f"Measured{unit}", ylabel=f"Predicted{unit}")

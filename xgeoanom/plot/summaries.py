@@ -113,7 +113,7 @@ def censoring(summary: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         start = start + share
     plain(ax)
     ax.set(xlabel="Share of samples (%)", xlim=(0, 100), ylim=(-0.6, len(names) - 0.4))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize="small")
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.08, 1), ncols=2, frameon=False, fontsize="small")
     return ax
 
 

@@ -29,7 +29,7 @@ from xgeoanom.survey.gridding import (
 from xgeoanom.survey.search import Search, check_positive
 from xgeoanom.survey.variogram import Variogram
 
-BLOCK_SIDE = 128  # cells: a fraction of a second's work, so that every core has some
+BLOCK_SIDE = 64  # cells: a fraction of a second's work, so that every core has some
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def krige(
         ``exp(estimate + variance / 2 - Lagrange multiplier)``, which has no bias where
         logarithms are normal.
     chunks : int or tuple of int, optional
-        Cells a block has per side, or its rows and columns. Default: 128, fewer where there are
+        Cells a block has per side, or its rows and columns. Default: 64, fewer where there are
         many elements.
 
     Returns
