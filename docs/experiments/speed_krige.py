@@ -5,7 +5,8 @@ pykrige's matrices), or with ``--smallest`` (seconds). Needs pykrige. Every meth
 samples to the same cells, estimate and variance, from the same 16 neighbours, with the same
 variogram. Of pykrige only ``execute`` is timed, after a first call that compiles. The methods take
 turns, so that a busy machine slows all of them; those that take less than a second are timed
-several times a turn. The table holds medians of the turns' seconds and ratios. It is written to ``results/speed_krige.csv``.
+several times a turn. The table holds medians of the turns' seconds and ratios. It is written to
+``results/speed_krige.csv``.
 
 The last rows grow the grid by tens, with one sample to ten cells: seconds and microseconds per
 cell, and the memory that the process took at most so far, less what it had before kriging.

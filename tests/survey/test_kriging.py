@@ -251,11 +251,11 @@ def test_max_distance_leaves_holes():
 
 
 def test_nothing_is_computed_at_the_call(no_compute, caplog):
-    with no_compute(), caplog.at_level(logging.INFO, "xgeoanom.survey.kriging"):
+    with no_compute(), caplog.at_level(logging.INFO, "xgeoanom.survey.gridding"):
         cube = krige(survey(), SPHERICAL, spacing=10.0)
     assert cube.chunks is not None
     assert cube["kriging_variance"].chunks == cube.chunks
-    assert "256 blocks of up to 64 x 64 cells" in caplog.text
+    assert f"{cube.data.npartitions} blocks of up to 64 x 64 cells" in caplog.text
     assert cube.dtype == "float64"
 
 

@@ -1,5 +1,6 @@
 """What all gridders share: the samples, the cells or places to fill, and the cube they make."""
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Hashable
@@ -29,8 +30,11 @@ from xgeoanom.conventions import (
 from xgeoanom.errors import CRSError, CubeError, GridError
 from xgeoanom.survey.search import check_positive
 
+logger = logging.getLogger(__name__)
+
 BASIS = ("parts", "part_units", "denominator", "partition")  # attrs of a log-ratio
 BLOCK_BYTES = 16e6  # larger ones cost more in page faults than smaller ones in calls
+BLOCKS_A_SIDE, SMALL_SIDE = 4, 32  # so that a small grid keeps several cores busy, too
 RANGE_SAMPLES = 1000  # at least so many tell how far values are carried
 TILE = 8  # cells a side that the kernels take together
 Bounds = tuple[float, float, float, float]
@@ -150,13 +154,27 @@ def fill(
         return map_places(func, y, x, layers=layers, chunk=each, shared=shared)
     sides = _chunks(chunks, layers, len(y), len(x))
     func = partial(func, paired=False)
-    return map_grid(func, y, x, layers=layers, chunks=sides, shared=shared)
+    filled = map_grid(func, y, x, layers=layers, chunks=sides, shared=shared)
+    _announce(filled)
+    return filled
+
+
+def _announce(filled: Any) -> None:
+    """Log what the work will take before it starts."""
+    logger.info(
+        "%d blocks of up to %s cells, about %.0f MB each; %.0f MB in all",
+        filled.npartitions,
+        " x ".join(map(str, filled.chunksize[1:])),
+        np.prod(filled.chunksize, dtype="int64") * 8 / 1e6,
+        filled.nbytes / 1e6,
+    )
 
 
 def _chunks(chunks: int | tuple[int, int] | None, layers: int, ny: int, nx: int) -> tuple[int, int]:
     """Return rows and columns of a block; by default even ones, of whole tiles."""
     if chunks is None:
-        side = max(math.sqrt(BLOCK_BYTES / 8 / layers), TILE)
+        shared_out = max(math.ceil(max(ny, nx) / BLOCKS_A_SIDE), SMALL_SIDE)
+        side = max(min(math.sqrt(BLOCK_BYTES / 8 / layers), shared_out), TILE)
         return _even(ny, side), _even(nx, side)
     rows, cols = (chunks, chunks) if isinstance(chunks, int) else chunks
     check_positive("chunks", min(rows, cols))

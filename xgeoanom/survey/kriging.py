@@ -138,10 +138,9 @@ def krige(
         target,
         partial(_krige_block, n_neighbors=int(n_neighbors), reach=search.radii[0], log=log),
         layers=2 * n_elements,
-        chunks=chunks or _side(2 * n_elements),
+        chunks=_side(2 * n_elements) if chunks is None else chunks,
         shared=delayed(_branches, x, y, _logarithms(table, values) if log else values, variograms),
     )
-    _announce(filled)
     attrs = provenance(
         "krige",
         variogram=_described(variogram),
@@ -195,17 +194,6 @@ def _side(layers: int) -> int:
     return min(BLOCK_SIDE, int(math.sqrt(BLOCK_BYTES / 8 / layers)))
 
 
-def _announce(filled: Any) -> None:
-    """Log what the work will take before it starts."""
-    logger.info(
-        "%d blocks of up to %s cells, about %.0f MB each; %.0f MB in all, variance included",
-        filled.npartitions,
-        " x ".join(map(str, filled.chunksize[1:])),
-        np.prod(filled.chunksize, dtype="int64") * 8 / 1e6,
-        filled.nbytes / 1e6,
-    )
-
-
 def _branches(
     x: np.ndarray, y: np.ndarray, values: np.ndarray, variograms: list[Variogram]
 ) -> list[Branch]:
@@ -231,7 +219,9 @@ def _in_order(
 
     Where ``single``, those at one place become one, of their mean value.
     """
-    order = np.lexsort((y, x))
+    order = np.argsort(x)
+    if (np.diff(x[order]) == 0).any():  # else the slower sort by both would say the same
+        order = np.lexsort((y, x))
     x, y, values = x[order], y[order], values[order]
     if not single:
         return x, y, values
