@@ -1,19 +1,19 @@
-"""The honest score: distinct targets against every cell away from all deposits."""
+"""The honest score: distinct targets against every place away from all deposits."""
 
+import warnings
 from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
-import xarray as xr
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from sklearn.metrics import average_precision_score
 
-from xgeoanom.conventions import X, Y, cell_size
-from xgeoanom.errors import GridError, LabelError
-from xgeoanom.evaluation.deposits import deposit_points
+from xgeoanom.errors import LabelError
 from xgeoanom.evaluation.metrics import placements
+from xgeoanom.evaluation.places import Score
+from xgeoanom.evaluation.targets import find_targets
 from xgeoanom.seeding import Seed, streams
+
+FEW_CLUSTERS = 10
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class HonestAUC:
     auc, low, high : float
         Point estimate and bounds of the interval.
     n_positives, n_clusters, n_negatives : int
-        Distinct target cells, clusters of deposits, and background cells.
+        Distinct target cells or samples, clusters of deposits, and background cells or samples.
     """
 
     auc: float
@@ -37,7 +37,7 @@ class HonestAUC:
 
 
 def honest_auc(
-    score: xr.DataArray,
+    score: Score,
     deposits: gpd.GeoDataFrame,
     *,
     min_distance: float,
@@ -47,25 +47,28 @@ def honest_auc(
     level: float = 0.9,
     seed: Seed = None,
 ) -> HonestAUC:
-    """Return the AUC of held-out deposits against all cells away from deposits.
+    """Return the AUC of held-out deposits against all ground away from deposits.
 
-    Positives are the distinct scored cells that lie nearest to a deposit, within
-    ``max_distance`` of it. Negatives are all scored cells at least ``min_distance`` from every
+    Positives are the distinct scored cells or samples that lie nearest to a deposit, within
+    ``max_distance`` of it. Negatives are all others at least ``min_distance`` from every
     deposit: never a drawn few, and never a fallback. Ties count one half. The interval comes
     from a bootstrap over clusters of deposits, since neighbouring deposits are one target; with
-    a single cluster it is NaN. Give an out-of-fold score (:func:`cross_validate`) where a
-    detector was trained on these deposits.
+    a single cluster it is NaN, and with fewer than ten it is too narrow, of which a warning
+    tells. Give an out-of-fold score (:func:`cross_validate`) where a detector was trained on
+    these deposits.
 
     Parameters
     ----------
-    score : DataArray
-        Score ``(y, x)`` on a projected grid; NaN is missing. A chunked score is computed.
+    score : DataArray or GeoDataFrame
+        A raster ``(y, x)``, or samples (points) with a column ``score``; NaN is missing. A
+        chunked score is computed.
     deposits : GeoDataFrame
-        Points in the CRS of ``score``.
+        Points in the CRS of ``score``. In degrees, distances are metres on a sphere of radius
+        6371 km; else they are in CRS units.
     min_distance : float
-        How far negatives lie from all deposits at least, in CRS units.
+        How far negatives lie from all deposits at least, in metres.
     max_distance : float
-        How far a positive's cell centre lies from its deposit at most, in CRS units.
+        How far a positive (a cell's centre, a sample) lies from its deposit at most, in metres.
     cluster_distance : float, optional
         Deposits no farther apart belong to one cluster (single linkage), as do deposits that
         share a cell. Default: ``min_distance``, for then each of the two lies on ground that is
@@ -80,56 +83,77 @@ def honest_auc(
     Raises
     ------
     LabelError
-        If no deposit is within reach of a scored cell, no negative is left, or a parameter is
+        If no deposit is within reach of a scored place, no negative is left, or a parameter is
         out of range.
+    GridError
+        If ``score`` holds no score, or is neither a raster nor samples.
     CRSError
-        If the CRS of ``score`` or ``deposits`` is missing, in degrees, or differs.
+        If the CRS of ``score`` or ``deposits`` is missing, or the two differ.
 
     Notes
     -----
-    Definitions: this project's "honest score"; see the conventions page.
+    Definitions: this project's "honest score"; see the conventions page. The table of
+    ``docs/experiments/honest_coverage.py`` tells how often the interval holds the truth.
 
     Examples
     --------
-    >>> grid = {"y": np.arange(10.0), "x": np.arange(10.0)}
-    >>> score = xr.DataArray(np.arange(100.0).reshape(10, 10), coords=grid, dims=("y", "x"))
-    >>> deposits = gpd.GeoDataFrame(geometry=gpd.points_from_xy([9, 0], [9, 8]), crs=32650)
+    >>> import xarray as xr
+    >>> grid = {"y": np.arange(0, 48, 4.0), "x": np.arange(0, 48, 4.0)}
+    >>> score = xr.DataArray(np.arange(144.0).reshape(12, 12), coords=grid, dims=("y", "x"))
+    >>> places = gpd.points_from_xy([0, 8, 16, 24, 32, 40, 0, 8, 16, 24], [44] * 6 + [36] * 4)
     >>> result = honest_auc(
-    ...     score.rio.write_crs(32650), deposits, min_distance=3, max_distance=1, seed=0
+    ...     score.rio.write_crs(32650), gpd.GeoDataFrame(geometry=places, crs=32650),
+    ...     min_distance=5, max_distance=1, seed=0,
     ... )
-    >>> round(result.auc, 3), result.n_positives, result.n_negatives
-    (0.949, 2, 79)
+    >>> round(result.auc, 3), result.n_positives, result.n_clusters, result.n_negatives
+    (0.965, 10, 10, 114)
     """
-    _check_parameters(min_distance, max_distance, n_boot, level)
-    reach = min_distance if cluster_distance is None else cluster_distance
-    points = deposit_points(deposits, score)
-    values, cells = _scored_cells(score)
-    nearest = _nearest_cells(cells, points, max_distance)
-    positives = np.unique(nearest[nearest >= 0])
-    negatives = cKDTree(points).query(cells)[0] >= min_distance
-    negatives[positives] = False
-    if not negatives.any():
-        raise LabelError(
-            f"min_distance={min_distance:g} leaves no cell as background: all lie closer to a "
-            "deposit; use a smaller min_distance"
-        )
-    placed = placements(values[positives], values[negatives])
-    cluster = _clusters(points, nearest, positives, reach)
+    _check_bootstrap(n_boot, level)
+    targets = find_targets(score, deposits, min_distance, max_distance)
+    placed = placements(*targets.scores())
+    cluster = targets.clusters(min_distance if cluster_distance is None else cluster_distance)
+    n_clusters = int(cluster.max()) + 1
+    _warn_of_few(n_clusters)
     low, high = _interval(placed, cluster, n_boot, level, seed)
     return HonestAUC(
         auc=float(placed.mean()),
         low=low,
         high=high,
-        n_positives=positives.size,
-        n_clusters=int(cluster.max()) + 1,
-        n_negatives=int(negatives.sum()),
+        n_positives=placed.size,
+        n_clusters=n_clusters,
+        n_negatives=int(targets.negative.sum()),
     )
 
 
-def _check_parameters(min_distance: float, max_distance: float, n_boot: int, level: float) -> None:
-    for name, distance in (("min_distance", min_distance), ("max_distance", max_distance)):
-        if not distance > 0:
-            raise LabelError(f"{name}={distance} must be positive, in CRS units")
+def average_precision(
+    score: Score, deposits: gpd.GeoDataFrame, *, min_distance: float, max_distance: float
+) -> float:
+    """Return the average precision of held-out deposits against all ground away from deposits.
+
+    It is the mean over positives of the share of positives among all that score at least as
+    high. By luck a score gets the share of positives among all, mostly far below 0.01, so
+    compare it only between scores of the same survey and deposits.
+
+    Parameters and errors are those of :func:`honest_auc`, and so are positives and negatives.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> grid = {"y": np.arange(10.0), "x": np.arange(10.0)}
+    >>> score = xr.DataArray(np.arange(100.0).reshape(10, 10), coords=grid, dims=("y", "x"))
+    >>> deposits = gpd.GeoDataFrame(geometry=gpd.points_from_xy([9, 0], [9, 8]), crs=32650)
+    >>> average_precision(
+    ...     score.rio.write_crs(32650), deposits, min_distance=3, max_distance=1
+    ... )
+    0.6
+    """
+    targets = find_targets(score, deposits, min_distance, max_distance)
+    positives, negatives = targets.scores()
+    truth = np.repeat([1, 0], [positives.size, negatives.size])
+    return float(average_precision_score(truth, np.concatenate([positives, negatives])))
+
+
+def _check_bootstrap(n_boot: int, level: float) -> None:
     if n_boot < 1 or not 0 < level < 1:
         raise LabelError(
             f"n_boot={n_boot}, level={level}: draw at least once, and a level between 0 and 1; "
@@ -137,44 +161,14 @@ def _check_parameters(min_distance: float, max_distance: float, n_boot: int, lev
         )
 
 
-def _scored_cells(score: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and ``(cell, 2)`` coordinates, in an order free of the grid's direction."""
-    cell_size(score)
-    score = score.transpose(Y, X).sortby([Y, X])
-    values = score.values
-    row, col = np.nonzero(~np.isnan(values))
-    if row.size == 0:
-        raise GridError("score has no valid cell; check that the cube overlaps the survey")
-    cells = np.column_stack([score[X].values[col], score[Y].values[row]]).astype("float64")
-    return values[row, col], cells
-
-
-def _nearest_cells(cells: np.ndarray, points: np.ndarray, max_distance: float) -> np.ndarray:
-    """Return the index of the cell nearest to each deposit; -1 beyond ``max_distance``."""
-    distance, index = cKDTree(cells).query(points)
-    nearest = np.where(distance <= max_distance, index, -1)
-    if (nearest < 0).all():
-        raise LabelError(
-            f"no deposit lies within max_distance={max_distance:g} of a scored cell (the nearest "
-            f"is {distance.min():g} away); check the map, or use a larger max_distance"
+def _warn_of_few(n_clusters: int) -> None:
+    if n_clusters < FEW_CLUSTERS:
+        warnings.warn(
+            f"n_clusters={n_clusters}: with fewer than {FEW_CLUSTERS} clusters of deposits the "
+            "interval is too narrow; read it as a lower bound of the uncertainty, and see "
+            "site_shift_null",
+            stacklevel=3,
         )
-    return nearest
-
-
-def _clusters(
-    points: np.ndarray, nearest: np.ndarray, positives: np.ndarray, reach: float
-) -> np.ndarray:
-    """Return the cluster of each positive cell: deposits linked by ``reach`` or a shared cell."""
-    near = np.flatnonzero(nearest >= 0)
-    pairs = cKDTree(points[near]).query_pairs(reach, output_type="ndarray")
-    # Nodes are the deposits and, after them, the positive cells.
-    cell = near.size + np.searchsorted(positives, nearest[near])
-    start = np.concatenate([pairs[:, 0], np.arange(near.size)])
-    stop = np.concatenate([pairs[:, 1], cell])
-    n_nodes = near.size + positives.size
-    links = coo_array((np.ones(start.size), (start, stop)), shape=(n_nodes, n_nodes))
-    component = connected_components(links, directed=False)[1]
-    return np.unique(component[near.size :], return_inverse=True)[1]
 
 
 def _interval(

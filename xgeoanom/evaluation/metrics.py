@@ -10,6 +10,7 @@ from xgeoanom.conventions import BACKGROUND, DEPOSIT, X, Y, check_same_grid, pro
 from xgeoanom.errors import LabelError
 from xgeoanom.evaluation.classify import cells_in
 from xgeoanom.evaluation.deposits import deposit_scores
+from xgeoanom.evaluation.places import Score, scored
 
 
 def auc(score: xr.DataArray, labels: xr.DataArray) -> float:
@@ -116,7 +117,12 @@ def _halves_below(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     return np.searchsorted(order, positives, "left") + np.searchsorted(order, positives, "right")
 
 
-def capture_curve(score: xr.DataArray, deposits: gpd.GeoDataFrame | xr.DataArray) -> xr.DataArray:
+def capture_curve(
+    score: Score,
+    deposits: gpd.GeoDataFrame | xr.DataArray,
+    *,
+    max_distance: float | None = None,
+) -> xr.DataArray:
     """Return the share of deposits captured by the share of area scored highest.
 
     A deposit is captured by an area once the cells that score at least as high as the deposit
@@ -125,12 +131,16 @@ def capture_curve(score: xr.DataArray, deposits: gpd.GeoDataFrame | xr.DataArray
 
     Parameters
     ----------
-    score : DataArray
-        Score ``(y, x)``; NaN is missing. A chunked score is computed.
+    score : DataArray or GeoDataFrame
+        A raster ``(y, x)``, or samples (points) with a column ``score``; NaN is missing. A
+        chunked score is computed. Each cell or sample is one share of the area.
     deposits : GeoDataFrame or DataArray
         Points: each takes the score of the cell that holds it. Or labels with their ``deposit``
         ids: each deposit takes the median score of its block, since the block's maximum would
         flatter it. Deposits on no scored cell take no part; attr ``n_unscored`` counts them.
+    max_distance : float, optional
+        A point takes the score of the nearest scored cell or sample within so many metres
+        instead; needed with samples.
 
     Returns
     -------
@@ -152,7 +162,7 @@ def capture_curve(score: xr.DataArray, deposits: gpd.GeoDataFrame | xr.DataArray
     >>> capture_curve(score, labels).to_series().to_dict()
     {0.0: 0.0, 0.01: 0.5, 0.2: 1.0, 1.0: 1.0}
     """
-    ranks, n_cells, n_unscored = _deposit_ranks(score, deposits)
+    ranks, n_cells, n_unscored = deposit_ranks(score, deposits, max_distance)
     steps, counts = np.unique(ranks, return_counts=True)
     area = np.concatenate([[0.0], steps / n_cells])
     captured = np.concatenate([[0.0], np.cumsum(counts) / ranks.size])
@@ -163,14 +173,17 @@ def capture_curve(score: xr.DataArray, deposits: gpd.GeoDataFrame | xr.DataArray
 
 
 def capture_at(
-    score: xr.DataArray,
+    score: Score,
     deposits: gpd.GeoDataFrame | xr.DataArray,
     areas: Sequence[float] = (0.05, 0.15, 0.30),
+    *,
+    max_distance: float | None = None,
 ) -> xr.DataArray:
     """Return the share of deposits captured within given shares of the scored area.
 
     See :func:`capture_curve`; the shares are rounded to whole cells as :func:`classify` does,
-    so without ties these are the deposits inside its classes.
+    so without ties these are the deposits inside its classes. :func:`capture_band` adds how
+    uncertain they are.
 
     Examples
     --------
@@ -181,28 +194,34 @@ def capture_at(
     >>> capture_at(score, labels).values
     array([0.5, 0.5, 1. ])
     """
-    ranks, n_cells, n_unscored = _deposit_ranks(score, deposits)
-    if wrong := [area for area in areas if not 0 < area <= 1]:
-        raise LabelError(f"areas={wrong} must be shares above 0 and at most 1; try 0.05")
-    captured = [float((ranks <= cells_in(area, n_cells)).mean()) for area in areas]
+    ranks, n_cells, n_unscored = deposit_ranks(score, deposits, max_distance)
+    captured = captured_within(areas, ranks, n_cells).mean(axis=1)
     capture = _capture(np.array(areas, dtype="float64"), captured, provenance("capture_at"))
     return capture.assign_attrs(n_deposits=ranks.size, n_unscored=n_unscored)
 
 
-def _deposit_ranks(
-    score: xr.DataArray, deposits: gpd.GeoDataFrame | xr.DataArray
+def deposit_ranks(
+    score: Score, deposits: gpd.GeoDataFrame | xr.DataArray, max_distance: float | None
 ) -> tuple[np.ndarray, int, int]:
     """Return how many cells reach each deposit's score, the scored cells, and deposits left out."""
-    score = score.compute()
-    at_deposits = deposit_scores(score, deposits)
+    score = score.compute() if isinstance(score, xr.DataArray) else score
+    at_deposits = deposit_scores(score, deposits, max_distance)
     found = ~np.isnan(at_deposits)
     if not found.any():
         raise LabelError(
             f"none of the {found.size} deposits lies on a scored cell; check their CRS and the map"
         )
-    scored = np.sort(score.values[~np.isnan(score.values)])
-    ranks = scored.size - np.searchsorted(scored, at_deposits[found], side="left")
-    return ranks, scored.size, int((~found).sum())
+    order = np.sort(scored(score)[0])
+    ranks = order.size - np.searchsorted(order, at_deposits[found], side="left")
+    return ranks, order.size, int((~found).sum())
+
+
+def captured_within(areas: Sequence[float], ranks: np.ndarray, n_cells: int) -> np.ndarray:
+    """Return whether each share of area captures each deposit, ``(area, deposit)``."""
+    if wrong := [area for area in areas if not 0 < area <= 1]:
+        raise LabelError(f"areas={wrong} must be shares above 0 and at most 1; try 0.05")
+    cells = np.array([cells_in(area, n_cells) for area in areas])
+    return ranks <= cells[:, np.newaxis]
 
 
 def _capture(area: np.ndarray, captured: Sequence[float] | np.ndarray, attrs: dict) -> xr.DataArray:
