@@ -5,8 +5,10 @@ import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
 
+from xgeoanom.errors import XGeoAnomError
 from xgeoanom.plot.variogram import variogram
 from xgeoanom.survey.variogram import Variogram
+from xgeoanom.survey.variogram_fit import fit_variogram
 
 H = np.array([100.0, 300.0, 500.0, 700.0])
 MODEL = Variogram.spherical(1.0, 600.0, nugget=0.2, ratio=0.5, azimuth=90.0)
@@ -27,6 +29,13 @@ def empirical(azimuths=None):
     result = xr.Dataset({name: (dims, column) for name, column in columns.items()}, coords)
     result["gamma"].attrs["units"] = "(ppb)²"
     return result
+
+
+def test_something_else_is_refused():
+    with pytest.raises(XGeoAnomError, match="empirical_variogram"):
+        variogram(xr.Dataset())
+    with pytest.raises(XGeoAnomError, match="empirical_variogram"):
+        fit_variogram(xr.DataArray([1.0]))
 
 
 def test_dots_and_curve():

@@ -8,8 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from xgeoanom.conventions import ELEMENT
+from xgeoanom.errors import XGeoAnomError
 from xgeoanom.plot.axes import FAINT, INK, PALETTE, new_axes, plain
 from xgeoanom.survey.variogram import Variogram
+from xgeoanom.survey.variogram_fit import check_empirical
 
 LARGEST, SMALLEST = 90.0, 10.0  # areas of dots, in square points
 
@@ -32,6 +34,11 @@ def variogram(
     ax : Axes, optional
         Where to draw; by default a new figure.
 
+    Raises
+    ------
+    XGeoAnomError
+        If ``empirical`` or ``model`` is something else.
+
     Examples
     --------
     >>> h = np.array([100.0, 200.0, 300.0])
@@ -43,6 +50,9 @@ def variogram(
     >>> variogram(empirical, model).get_ylabel()
     'Semivariance'
     """
+    check_empirical(empirical)
+    if not isinstance(model, Variogram | None):
+        raise XGeoAnomError(f"model={model!r} is no Variogram; see fit_variogram")
     ax = new_axes(ax)
     gamma, distance, n_pairs = (
         np.atleast_2d(empirical[name].transpose(..., "lag").values)

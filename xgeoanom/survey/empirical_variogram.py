@@ -144,6 +144,8 @@ def _azimuths(azimuth: float | Sequence[float] | None) -> np.ndarray:
     azimuths = np.atleast_1d(0.0 if azimuth is None else azimuth)
     if azimuths.dtype.kind not in "iuf" or azimuths.ndim != 1 or not np.isfinite(azimuths).all():
         raise GridError(f"azimuth={azimuth!r} must be degrees clockwise from north")
+    if azimuths.size == 0 or len(np.unique(azimuths % 180)) < azimuths.size:
+        raise GridError(f"azimuth={azimuth!r} must name directions, each once (180 is 0 again)")
     return azimuths.astype("float64")
 
 

@@ -28,7 +28,7 @@ from xgeoanom.conventions import (
     units_of,
 )
 from xgeoanom.errors import CRSError, CubeError, GridError
-from xgeoanom.survey.search import check_positive
+from xgeoanom.survey.search import check_count, check_positive
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,8 @@ def target_of(
         raise GridError(
             f"spacing={spacing}, bounds={bounds} and like exclude each other; drop like"
         )
+    if not isinstance(like, xr.DataArray | xr.Dataset):
+        raise GridError(f"like is a {type(like).__name__}; give a raster or a survey table")
     places = SAMPLE in like.dims
     if not places:
         cell_size(like)
@@ -176,9 +178,12 @@ def _chunks(chunks: int | tuple[int, int] | None, layers: int, ny: int, nx: int)
         shared_out = max(math.ceil(max(ny, nx) / BLOCKS_A_SIDE), SMALL_SIDE)
         side = max(min(math.sqrt(BLOCK_BYTES / 8 / layers), shared_out), TILE)
         return _even(ny, side), _even(nx, side)
-    rows, cols = (chunks, chunks) if isinstance(chunks, int) else chunks
-    check_positive("chunks", min(rows, cols))
-    return rows, cols
+    sides = chunks if isinstance(chunks, tuple) else (chunks, chunks)
+    if len(sides) != 2:
+        raise GridError(f"chunks={chunks} must be cells a side, or (rows, columns)")
+    for side in sides:
+        check_count("chunks", side)
+    return sides
 
 
 def _even(length: int, most: float) -> int:

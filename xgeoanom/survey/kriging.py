@@ -29,6 +29,7 @@ from xgeoanom.survey.gridding import (
 from xgeoanom.survey.search import Search, check_positive
 from xgeoanom.survey.variogram import Variogram
 
+NEGLIGIBLE = 1e-9  # a nugget of such a share of the sill cannot tell repeated places apart
 BLOCK_SIDE = 64  # cells: a fraction of a second's work, so that every core has some
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,12 @@ def krige(
         ``attrs["interpolation_range"]`` is how far values are carried (CRS units):
         ``max_distance``, or else the 95th percentile of the samples' distances to their
         ``n_neighbors``-th neighbour.
+
+    Notes
+    -----
+    Weights may be negative, so that estimates of positive values can be, too; ``log=True`` keeps
+    them positive. It takes the variogram at its word: an element that varies less than its
+    variogram says comes out too high.
 
     Raises
     ------
@@ -205,7 +212,8 @@ def _branches(
     branches = []
     for (variogram, _), layers in groups.items():
         has = located[:, layers[0]]
-        samples = _in_order(x[has], y[has], values[np.ix_(has, layers)], variogram.nugget == 0)
+        exact = variogram.nugget <= NEGLIGIBLE * variogram.sill
+        samples = _in_order(x[has], y[has], values[np.ix_(has, layers)], exact)
         stretch = variogram.stretch
         tree = build_tree(*samples, stretch)
         branches.append(Branch(tree, variogram.in_space(stretch), np.array(layers)))

@@ -13,6 +13,7 @@ from xgeoanom.kernels.neighbors import stretch_of
 
 Radii = float | tuple[float, float]
 NUMBER = (int, float, np.integer, np.floating)
+OCTANTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ class Search:
         if self.max_per_octant is None:
             if self.min_octants > 1:
                 raise GridError(
-                    f"min_octants={self.min_octants} needs max_per_octant; try max_per_octant=2"
+                    f"min_octants={self.min_octants} needs max_per_octant and max_distance; "
+                    "try max_per_octant=2"
                 )
             return
         check_count("max_per_octant", self.max_per_octant)
@@ -104,13 +106,20 @@ class Search:
                 f"max_per_octant={self.max_per_octant} needs max_distance: beyond the survey's "
                 "edge an octant is empty however far one looks"
             )
-        if self.min_octants > 8:
-            raise GridError(f"min_octants={self.min_octants} must be from 1 to 8")
+        if self.min_octants > OCTANTS:
+            raise GridError(f"min_octants={self.min_octants} must be from 1 to {OCTANTS}")
+        if self.min_neighbors > OCTANTS * self.max_per_octant:
+            raise GridError(
+                f"min_neighbors={self.min_neighbors} exceeds what {OCTANTS} octants of "
+                f"max_per_octant={self.max_per_octant} can hold; try max_per_octant="
+                f"{-(-self.min_neighbors // OCTANTS)}"
+            )
 
 
 def check_count(name: str, number: Any) -> None:
     """Raise GridError unless ``number`` is a whole number of at least 1."""
-    if not isinstance(number, NUMBER) or number < 1 or number != int(number):
+    whole = isinstance(number, NUMBER) and not isinstance(number, bool) and number == int(number)
+    if not whole or number < 1:
         raise GridError(f"{name}={number!r} must be a whole number of at least 1")
 
 

@@ -177,6 +177,8 @@ class Variogram:
         return cls(nugget, (structure,))
 
     def __add__(self, other: "Variogram") -> "Variogram":
+        if not isinstance(other, Variogram):
+            return NotImplemented
         return Variogram(self.nugget + other.nugget, self.structures + other.structures)
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from xgeoanom.survey.search import check_count
 from xgeoanom.survey.variogram import Structure, Variogram
 
 # Of the tolerance: a direction's pairs spread over it, and so does what is fitted to them.
+COLUMNS = {"gamma", "distance", "n_pairs"}
 BEARINGS = np.array([-0.8, -0.4, 0.0, 0.4, 0.8])
 STARTS = 4  # ranges from which a search starts
 FARTHEST = 3.0  # times the last distance, a range may be
@@ -72,6 +73,7 @@ def fit_variogram(
     >>> print(fit_variogram(empirical, "exponential"))
     0.5 nugget + 2 exponential 800
     """
+    check_empirical(empirical)
     check_count("nested", nested)
     Structure(model, 1.0, 1.0, nu=nu)  # checks both
     fit = _Fit.to(empirical, model, nested, nu)
@@ -80,6 +82,15 @@ def fit_variogram(
         for start in fit.starts()
     ]
     return fit.variogram(min(runs, key=lambda run: run.cost).x)
+
+
+def check_empirical(empirical: xr.Dataset) -> None:
+    """Raise XGeoAnomError unless ``empirical`` is what :func:`empirical_variogram` gives."""
+    if not isinstance(empirical, xr.Dataset) or not set(empirical.variables) >= COLUMNS:
+        raise XGeoAnomError(
+            f"empirical is no empirical variogram but a {type(empirical).__name__}; make it with "
+            "empirical_variogram"
+        )
 
 
 @dataclass(frozen=True)
