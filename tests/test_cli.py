@@ -19,6 +19,7 @@ def small(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:n_clusters=")  # the small district has few deposits
 def test_demo_writes_every_stage(small, tmp_path, capsys):
     folder = tmp_path / "demo"
     assert cli.main(["demo", "--output", str(folder), "--seed", "1"]) == 0

@@ -1,6 +1,7 @@
-"""The honest score against scikit-learn and a naive bootstrap."""
+"""The honest score against scikit-learn and a naive bootstrap, on rasters and on samples."""
 
 import dataclasses
+import warnings
 
 import geopandas as gpd
 import numpy as np
@@ -8,10 +9,14 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics.pairwise import haversine_distances
 
 from xgeoanom.errors import CRSError, GridError, LabelError
-from xgeoanom.evaluation.honest import HonestAUC, honest_auc
+from xgeoanom.evaluation.honest import HonestAUC, average_precision, honest_auc
+
+# Few clusters keep most of these tests small.
+pytestmark = pytest.mark.filterwarnings("ignore:n_clusters=")
 
 CRS = 32650
 FAR = {"min_distance": 3000, "max_distance": 800}
@@ -68,6 +73,73 @@ def test_equals_the_naive_definition(seed):
     truth = [1] * len(positives) + [0] * len(negatives)
     assert found.auc == pytest.approx(roc_auc_score(truth, positives + negatives))
     assert (found.n_positives, found.n_negatives) == (len(positives), len(negatives))
+    precision = average_precision(score, points(xy), **reach)
+    assert precision == pytest.approx(average_precision_score(truth, positives + negatives))
+
+
+def samples_of(score):
+    """The cells of a raster as samples, in no order."""
+    table = score.to_series().rename("score").reset_index()
+    table = table.sample(frac=1, random_state=0)
+    at = gpd.points_from_xy(table["x"], table["y"])
+    return gpd.GeoDataFrame(table[["score"]], geometry=at, crs=CRS)
+
+
+def test_samples_are_worth_what_the_raster_is():
+    score, xy = example(3, n=14)
+    samples = samples_of(score)
+    assert samples["score"].isna().any()
+    want = honest_auc(score, points(xy), **FAR, seed=0)
+    assert honest_auc(samples, points(xy), **FAR, seed=0) == want
+    assert average_precision(samples, points(xy), **FAR) == average_precision(
+        score, points(xy), **FAR
+    )
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 10_000))
+def test_degrees_are_measured_by_haversine(seed):
+    rng = np.random.default_rng(seed)
+    lonlat, at = (rng.uniform([118, 60], [118.5, 60.25], (n, 2)) for n in (150, 5))
+    values = rng.random(150)
+    samples = points(lonlat, 4326).assign(score=values)
+    radians = [np.radians(xy[:, ::-1]) for xy in (at, lonlat)]
+    metres = 6_371_000 * haversine_distances(*radians)
+    nearest = metres.argmin(axis=1)[metres.min(axis=1) <= 2500]
+    if not nearest.size:
+        return
+    far = np.setdiff1d(np.flatnonzero((metres >= 4000).all(axis=0)), nearest)
+    found = honest_auc(
+        samples, points(at, 4326), min_distance=4000, max_distance=2500, n_boot=1, seed=0
+    )
+    positives = np.unique(nearest)
+    truth = [1] * positives.size + [0] * far.size
+    assert (found.n_positives, found.n_negatives) == (positives.size, far.size)
+    assert found.auc == pytest.approx(roc_auc_score(truth, values[[*positives, *far]]))
+
+
+def test_a_raster_in_degrees():
+    score, xy = example(3, n=12)
+    degrees = score.assign_coords(x=score["x"] / 60_000 + 118, y=score["y"] / 120_000 + 60)
+    degrees = degrees.drop_vars("spatial_ref").rio.write_crs(4326)
+    found = honest_auc(degrees, points(xy / [60_000, 120_000] + [118, 60], 4326), **FAR, seed=0)
+    # A degree is about 111.2 km, and half of that along the parallel of 60 degrees.
+    reach = {"min_distance": 3000 / 0.9266, "max_distance": 800 / 0.9266}
+    near = honest_auc(score, points(xy), **reach, seed=0)
+    assert found.auc == pytest.approx(near.auc, abs=0.005)
+    assert found.n_positives == near.n_positives
+    assert found.n_negatives == pytest.approx(near.n_negatives, rel=0.03)
+
+
+def test_fewer_than_ten_clusters_give_a_warning():
+    score = raster(np.random.default_rng(1).random((60, 60)))
+    xy = [(x, y) for y in (2000, 8000) for x in range(2000, 27_000, 5000)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert honest_auc(score, points(xy), **FAR, seed=0).n_clusters == 10
+    with pytest.warns(UserWarning, match="n_clusters=9: .*too narrow") as caught:
+        honest_auc(score, points(xy[:9]), **FAR, seed=0)
+    assert caught[0].filename == __file__
 
 
 def test_deposits_of_one_cell_count_once():
@@ -153,8 +225,12 @@ def test_bad_input():
         honest_auc(score, points(xy), min_distance=3000, max_distance=0)
     with pytest.raises(LabelError, match="level=90"):
         honest_auc(score, points(xy), **FAR, level=90)
-    with pytest.raises(CRSError, match="degrees"):
+    with pytest.raises(CRSError, match="no latitude, but the CRS is in degrees"):
         honest_auc(score.rio.write_crs(4326), points(xy, 4326), **FAR)
+    with pytest.raises(CRSError, match="to_crs"):
+        honest_auc(score, points(xy, 4326), **FAR)
+    with pytest.raises(GridError, match="score is a ndarray"):
+        average_precision(score.values, points(xy), **FAR)
     with pytest.raises(CRSError, match="no CRS"):
         honest_auc(score, points(xy, None), **FAR)
     with pytest.raises(GridError, match="no valid cell"):

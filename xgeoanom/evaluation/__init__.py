@@ -4,7 +4,7 @@ from xgeoanom.evaluation.classify import classify
 from xgeoanom.evaluation.crossval import cross_validate
 from xgeoanom.evaluation.folds import leave_one_deposit_out, random_folds, spatial_folds
 from xgeoanom.evaluation.gridding_error import gridding_error
-from xgeoanom.evaluation.honest import HonestAUC, honest_auc
+from xgeoanom.evaluation.honest import HonestAUC, average_precision, honest_auc
 from xgeoanom.evaluation.metrics import (
     auc,
     auc_standard_error,
@@ -13,15 +13,22 @@ from xgeoanom.evaluation.metrics import (
     metrics,
     roc_curve,
 )
+from xgeoanom.evaluation.prediction_area import capture_band, prediction_area
+from xgeoanom.evaluation.published import PublishedAUC, published_auc
 from xgeoanom.evaluation.screening import auc_from_labels, auc_z, screen_elements
+from xgeoanom.evaluation.shift_null import SiteNull, random_site_null, site_shift_null
 
 __all__ = [
     "HonestAUC",
+    "PublishedAUC",
+    "SiteNull",
     "auc",
     "auc_from_labels",
     "auc_standard_error",
     "auc_z",
+    "average_precision",
     "capture_at",
+    "capture_band",
     "capture_curve",
     "classify",
     "cross_validate",
@@ -29,8 +36,12 @@ __all__ = [
     "honest_auc",
     "leave_one_deposit_out",
     "metrics",
+    "prediction_area",
+    "published_auc",
     "random_folds",
+    "random_site_null",
     "roc_curve",
     "screen_elements",
+    "site_shift_null",
     "spatial_folds",
 ]

@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from xgeoanom.conventions import X, Y, cell_size, check_same_grid
 from xgeoanom.errors import CRSError, LabelError
-from xgeoanom.evaluation.places import Score, crs_of, positions, scored, straight
+from xgeoanom.evaluation.scored_places import Score, crs_of, positions, scored, straight
 from xgeoanom.geology.labels import deposit_ids
 
 

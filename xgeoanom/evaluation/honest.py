@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from xgeoanom.errors import LabelError
 from xgeoanom.evaluation.metrics import placements
-from xgeoanom.evaluation.places import Score
+from xgeoanom.evaluation.scored_places import Score
 from xgeoanom.evaluation.targets import find_targets
 from xgeoanom.seeding import Seed, streams
 

@@ -10,7 +10,7 @@ from xgeoanom.conventions import BACKGROUND, DEPOSIT, X, Y, check_same_grid, pro
 from xgeoanom.errors import LabelError
 from xgeoanom.evaluation.classify import cells_in
 from xgeoanom.evaluation.deposits import deposit_scores
-from xgeoanom.evaluation.places import Score, scored
+from xgeoanom.evaluation.scored_places import Score, scored
 
 
 def auc(score: xr.DataArray, labels: xr.DataArray) -> float:
