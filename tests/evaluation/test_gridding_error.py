@@ -15,6 +15,7 @@ from scipy.stats import pearsonr, spearmanr
 from xgeoanom.errors import CRSError, CubeError, GridError
 from xgeoanom.evaluation.gridding_error import gridding_error
 from xgeoanom.survey.inverse_distance import idw
+from xgeoanom.survey.kriging import krige
 
 STATES = {"measured": 0, "below": 1, "unknown": 2, "lost": 3}
 
@@ -307,7 +308,7 @@ def test_result_is_a_table_and_survives_netcdf(tmp_path):
     [
         ({"n_folds": 1}, "n_folds=1 must be a whole number of at least 2"),
         ({"n_folds": 2.5}, "n_folds=2.5"),
-        ({"n_folds": "ten"}, "n_folds=ten"),
+        ({"n_folds": "ten"}, "n_folds='ten'"),
         ({"n_folds": 61}, "n_folds=61 is more than the 60 places"),
         ({"block_size": 50_000.0}, "1 blocks of block_size=50000.*smaller blocks"),
         ({"block_size": 0.0}, "block_size=0.0 must be a finite length.*positive"),
@@ -355,9 +356,19 @@ def test_tables_are_checked():
         )
 
 
-@pytest.mark.parametrize("gridders", [{}, [nearest], {"nearest": "nearest"}])
-def test_gridders_are_named_functions(gridders):
-    with pytest.raises(GridError, match="gridders"):
+@pytest.mark.parametrize(
+    ("gridders", "message"),
+    [
+        ({}, "gridders is empty"),
+        ([nearest], "gridders is a list; name each"),
+        (nearest, "gridders is a function; name each"),
+        ({"nearest": "nearest"}, r"gridders \['nearest'\] cannot be called"),
+        ({"n": nearest, "k": krige}, r"'k' cannot be .*'variogram'; .*functools\.partial\(krige"),
+        ({"blind": lambda table: table}, "'blind' cannot be .*'like'"),
+    ],
+)
+def test_gridders_are_named_functions(gridders, message):
+    with pytest.raises(GridError, match=message):
         gridding_error(make_table(), gridders)
 
 
@@ -367,7 +378,7 @@ def test_gridders_are_named_functions(gridders):
         (lambda t, like: nearest(t, like).isel(sample=slice(1)), r"'sample': 1"),
         (lambda t, like: nearest(t, like).isel(element=0), "must be"),
         (lambda t, like: nearest(t, like).values, "ndarray"),
-        (lambda t, like: nearest(t, like)[::-1], "other elements"),
+        (lambda t, like: nearest(t, like)[::-1], r"other elements: \['Cu', 'Au'\]"),
     ],
 )
 def test_answers_of_gridders_are_checked(wrong, message):

@@ -247,8 +247,16 @@ def test_arguments_are_checked():
     ds = samples()
     with pytest.raises(LabelError, match="method='rf' is unknown; use 'mann_whitney' or 'svm'"):
         screen_elements(ds, "labels", method="rf")
-    with pytest.raises(LabelError, match="level=2"):
-        screen_elements(ds, "labels", level=2)
+    for level in (2, "a"):
+        with pytest.raises(LabelError, match=f"level={level!r} must lie"):
+            screen_elements(ds, "labels", level=level)
+    with pytest.raises(LabelError, match="n_folds='5' must be"):
+        screen_elements(ds, "labels", n_folds="5")
+    for wrong in (ds, small_cube()):
+        with pytest.raises(LabelError, match="labels is a ndarray; give a DataArray"):
+            screen_elements(wrong, np.zeros(70))
+    with pytest.raises(CubeError, match="ds is a ndarray"):
+        screen_elements(ds["concentration"].values, ds["labels"])
     with pytest.raises(LabelError, match="n_folds=1"):
         screen_elements(ds, "labels", method="svm", n_folds=1)
     with pytest.raises(LabelError, match="n_folds=31 is more than the 2[0-9] examples|30 examples"):

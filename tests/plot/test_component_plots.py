@@ -63,10 +63,17 @@ def test_given_axes_are_used():
     assert plt.get_fignums() == before
 
 
-@pytest.mark.parametrize("pc", [(1, 1), (0, 1), (1, 4), (1, 2, 3)])
+@pytest.mark.parametrize("pc", [(1, 1), (0, 1), (1, 4), (1, 2, 3), 1, "12", ([1], [2])])
 def test_components_must_be_two_that_are_there(pc):
     with pytest.raises(CubeError, match=r"two different components of 1 to 3"):
         biplot(components(), pc=pc)
+
+
+def test_two_elements_have_no_plane():
+    logs = np.random.default_rng(0).normal(size=(9, 2))
+    table = xr.DataArray(np.exp(logs), dims=("sample", "element"), coords={"element": NAMES[:2]})
+    with pytest.raises(CubeError, match="1 component; a biplot needs two, of three elements"):
+        biplot(principal_components(table))
 
 
 def test_only_components_are_drawn():

@@ -90,6 +90,8 @@ def test_errors():
     pairs = make_pairs(20)
     with pytest.raises(CubeError, match="element='Au'"):
         thompson_howarth(pairs, "Au")
+    with pytest.raises(XGeoAnomError, match="target=10"):
+        thompson_howarth(pairs, "Cu", target=10)
     with pytest.raises(CubeError, match="no pair that differs"):
         thompson_howarth(pairs.assign(second=pairs["first"]), "Cu")
     with pytest.raises(CubeError, match="material='X' has 0"):

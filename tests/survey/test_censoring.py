@@ -152,6 +152,22 @@ def test_denominator_must_be_measured():
         replace_censored(table, method="em", denominator="Xe")
 
 
+def test_parts_must_leave_a_rest_of_the_rock():
+    table, _ = simulate(n=50, d=3)
+    percent = table.assign_coords(unit=("element", ["%"] * 3))
+    # Scaled so that the fullest sample has 99 % of measured parts, then 101 %.
+    fullest = float(table["concentration"].where(table["state"] == 0).sum("element").max())
+    small = percent.copy()
+    for name in ("concentration", "detection_limit"):
+        small[name] = percent[name] * 99 / fullest
+    replace_censored(small, method="em")
+    for name in ("concentration", "detection_limit"):
+        small[name] = percent[name] * 101 / fullest
+    with pytest.raises(CompositionError, match=r"of 1 samples exceed 100 % \(up to 101 %\)"):
+        replace_censored(small, method="em")
+    replace_censored(small, method="em", denominator="Au")
+
+
 def test_collinear_elements_do_not_break_it():
     """An oxide beside its element."""
     table, _ = simulate(n=80, d=2)

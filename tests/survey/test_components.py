@@ -217,8 +217,8 @@ def test_refuses():
     for n in (0, 5, 1.5):
         with pytest.raises(CompositionError, match=f"n_components={n} must be .* from 1 to 4"):
             principal_components(cube, n_components=n)
-    for share in (0.5, 1.0, 75):
-        with pytest.raises(CompositionError, match=f"support_fraction={share} must"):
+    for share in (0.5, 1.0, 75, "a"):
+        with pytest.raises(CompositionError, match=f"support_fraction={share!r} must"):
             principal_components(cube, robust=True, support_fraction=share)
 
 
@@ -228,6 +228,11 @@ def test_refuses_too_little():
         principal_components(cube[:, :1, :1])
     with pytest.raises(CompositionError, match="6 places without NaN, 5 elements need 7"):
         principal_components(cube[:, :2, :3], robust=True)
+    same = cube.copy()
+    same[:, :7] = same[:, :1, :1].values
+    with pytest.raises(CompositionError, match="support_fraction=0.75 of the 72 places does not"):
+        principal_components(same, robust=True, seed=0)
+    assert np.isfinite(principal_components(same)["explained_variance"]).all()
     with pytest.raises(CompositionError, match="0 places"):
         principal_components((cube * np.nan).assign_attrs(cube.attrs))
     with pytest.raises(CompositionError, match="does not vary"):

@@ -56,6 +56,12 @@ def test_find_by_id():
     )
 
 
+def test_chains_of_equal_values_join():
+    values = np.array([[1.0, 2.0], [1.009, 2.0], [1.018, 2.0], [1.1, 2.0]])
+    found = find_duplicates(make_table(values, np.zeros((4, 2))), by="values")
+    np.testing.assert_array_equal(found["distinct_sample"], [0, 0, 0, 1])
+
+
 def test_find_by_values():
     values = [[1.0, 2.0], [1.005, np.nan], [1.0, 3.0], [1.0, 2.0], [np.nan, 2.0]]
     states = np.where(np.isnan(values), 3, 0)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from xgeoanom.errors import CompositionError, CubeError, XGeoAnomError
 from xgeoanom.survey.levelling import level_batches
+from xgeoanom.survey.summaries import censoring_summary
 
 FACTORS = {"a": (1.0, 1.0), "b": (3.0, 0.5), "c": (0.2, 8.0)}
 
@@ -62,6 +63,29 @@ def test_pooled_samples_set_the_level():
     np.testing.assert_allclose(medians, np.tile(medians[0], (3, 1)), rtol=0.02)
     pooled = table["concentration"].median("sample")
     np.testing.assert_allclose(medians[0], pooled, rtol=0.05)
+
+
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 99))
+def test_medians_agree_after_levelling(n, m, seed):
+    rng = np.random.default_rng(seed)
+    table = make_table(np.exp(rng.normal(size=(n + m, 2))), ["a"] * n + ["b"] * m)
+    levelled = level_batches(table, reference="a", min_samples=1)
+    medians = censoring_summary(levelled, by="batch")["median"].values
+    np.testing.assert_allclose(medians[1], medians[0])
+    np.testing.assert_allclose(medians[0], np.median(table["concentration"].values[:n], axis=0))
+
+
+def test_the_median_of_an_even_count_is_in_the_middle():
+    values = np.r_[np.ones(40), np.ones(20), np.full(20, 100.0)][:, None].repeat(2, axis=1)
+    table = make_table(values, ["a"] * 40 + ["b"] * 40)
+    record = json.loads(level_batches(table, reference="a")["concentration"].attrs["levelling"])
+    np.testing.assert_allclose(record["b"]["Au"], [1 / 50.5, 1])
+    # Half of it below a limit, the middle lies between a censored and a measured value.
+    state = np.where(np.arange(80) % 80 >= 60, 0, 1)[:, None].repeat(2, axis=1)
+    state[:40] = 0
+    censored = make_table(values, ["a"] * 40 + ["b"] * 40, state, values)
+    with pytest.raises(CompositionError, match="too many below detection"):
+        level_batches(censored, reference="a")
 
 
 def test_other_samples_of_the_same_population():

@@ -147,6 +147,11 @@ def test_precision_at_several_concentrations():
     assert set(found.dims) == {"element", "concentration"}
     expected = 2 * (fit["s0"].item() + fit["k"].item() * at.values) / at.values
     np.testing.assert_allclose(found.isel(element=0), expected)
+    listed = precision_at(fit, [1, 10, 100])
+    np.testing.assert_allclose(listed, found)
+    np.testing.assert_array_equal(listed["concentration"], at)
+    by_element = xr.DataArray([10.0], dims="element", coords={"element": ["Cu"]})
+    np.testing.assert_allclose(precision_at(fit, by_element), expected[[1]])
 
 
 def test_errors():
@@ -159,5 +164,12 @@ def test_errors():
         duplicate_precision(table)
     with pytest.raises(XGeoAnomError, match="target=0"):
         duplicate_precision(simulate(20), target=0)
-    with pytest.raises(XGeoAnomError, match="concentration=0"):
-        precision_at(duplicate_precision(simulate(20)), 0)
+    for percent in (1, 10):
+        with pytest.raises(XGeoAnomError, match=f"target={percent} must be a share below 1"):
+            duplicate_precision(simulate(20), target=percent)
+    fit = duplicate_precision(simulate(20))
+    for wrong in (0, "a", None, [10, 0], [[10, 20]], ["a"]):
+        with pytest.raises(XGeoAnomError, match="concentration=.* must be a positive number"):
+            precision_at(fit, wrong)
+    with pytest.raises(CubeError, match="duplicate_precision"):
+        precision_at(table, 10)

@@ -41,8 +41,13 @@ def test_replace_censored_needs_limits():
 
 def test_replace_censored_refuses():
     table = make_table(Au=1.0)
-    with pytest.raises(CompositionError, match="factor=0"):
-        replace_censored(table, factor=0)
+    for factor in (0, 1.1, "a"):
+        with pytest.raises(CompositionError, match=f"factor={factor!r} must be above 0"):
+            replace_censored(table, factor=factor)
+    with pytest.raises(CompositionError, match="factor=0.3 has no meaning for method='em'"):
+        replace_censored(table, method="em", factor=0.3)
+    with pytest.raises(CompositionError, match="denominator='Cu' has no meaning.*'constant'"):
+        replace_censored(table, denominator="Cu")
     with pytest.raises(CubeError, match="from_points"):
         replace_censored(table.drop_vars("state"))
 

@@ -1,5 +1,6 @@
 """Cross-validated error of gridding: what a gridder says of samples that it was not shown."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -88,8 +89,8 @@ def gridding_error(
         If ``table`` is no survey table, or its places are not projected.
     GridError
         Before any gridding: too few places or blocks for the folds, a fold that leaves an
-        element without training samples, or a wrong number. Or when a gridder returns anything
-        but ``(element, sample)``.
+        element without training samples, a wrong number, or a gridder that lacks an argument. Or
+        when a gridder returns anything but ``(element, sample)``.
 
     Notes
     -----
@@ -140,9 +141,23 @@ def gridding_error(
 
 def _check_gridders(gridders: Mapping[str, Gridder]) -> None:
     if not isinstance(gridders, Mapping) or not gridders:
-        raise GridError(f"gridders={gridders!r} must name one at least: {{'IDW': idw}}")
+        what = "empty" if isinstance(gridders, Mapping) else f"a {type(gridders).__name__}"
+        raise GridError(f"gridders is {what}; name each gridder, such as {{'IDW': idw}}")
     if wrong := [name for name, gridder in gridders.items() if not callable(gridder)]:
         raise GridError(f"gridders {wrong} cannot be called; give functions such as idw")
+    for name, gridder in gridders.items():
+        _check_form(name, gridder)
+
+
+def _check_form(name: str, gridder: Gridder) -> None:
+    """Raise GridError unless ``gridder(table, like=places)`` has all that it needs."""
+    try:
+        inspect.signature(gridder).bind("table", like="places")
+    except TypeError as error:
+        raise GridError(
+            f"gridder {name!r} cannot be called as gridder(table, like=places): {error}; set the "
+            "rest, such as functools.partial(krige, variogram=...)"
+        ) from error
 
 
 # ------------------------------------------------------------------------------------- folds
@@ -153,7 +168,7 @@ def _folds(
 ) -> np.ndarray:
     """Return the fold of each sample: groups are dealt at random, the fullest first."""
     if not isinstance(n_folds, int | np.integer) or n_folds < 2:
-        raise GridError(f"n_folds={n_folds} must be a whole number of at least 2; try 10")
+        raise GridError(f"n_folds={n_folds!r} must be a whole number of at least 2; try 10")
     corners = places
     if block_size is not None:
         _check_length("block_size", block_size, least=np.nextafter(0.0, 1.0))
@@ -205,7 +220,9 @@ def _predicted(name: str, gridder: Gridder, known: xr.Dataset, asked: xr.Dataset
     if sizes != want:
         raise GridError(f"gridder {name!r} returned {sizes} for like=places; it must be {want}")
     if ELEMENT in found.coords and (found[ELEMENT].values != asked[ELEMENT].values).any():
-        raise GridError(f"gridder {name!r} returned other elements: {found[ELEMENT].values}")
+        raise GridError(
+            f"gridder {name!r} returned other elements: {found[ELEMENT].values.tolist()}"
+        )
     return np.asarray(found.transpose(SAMPLE, ELEMENT).values, dtype="float64")
 
 

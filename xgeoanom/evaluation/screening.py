@@ -178,6 +178,13 @@ def _labelled(
     ds: xr.Dataset | xr.DataArray, labels: Hashable | xr.DataArray
 ) -> tuple[xr.DataArray, np.ndarray]:
     """Return values ``(example, element)`` and marks 1 and 0 of what is labelled."""
+    if not isinstance(ds, xr.Dataset | xr.DataArray):
+        raise CubeError(f"ds is a {type(ds).__name__}; give a cube or a survey table")
+    if not isinstance(labels, xr.DataArray | Hashable):
+        raise LabelError(
+            f"labels is a {type(labels).__name__}; give a DataArray or a variable's name, such as "
+            "ds.assign(labels=('sample', ...)) and 'labels'"
+        )
     values, marks = _of_samples(ds, labels) if SAMPLE in ds.dims else _of_cells(ds, labels)
     check_elements(values)
     return values, marks
@@ -243,10 +250,10 @@ def _classes(column: np.ndarray, marks: np.ndarray, element: str) -> tuple[np.nd
 def _check_arguments(method: str, level: float, n_folds: int) -> None:
     if method not in (MANN_WHITNEY, SVM):
         raise LabelError(f"method={method!r} is unknown; use {MANN_WHITNEY!r} or {SVM!r}")
-    if not 0 < level < 1:
-        raise LabelError(f"level={level} must lie between 0 and 1; try 0.01")
+    if not isinstance(level, float | np.floating) or not 0 < level < 1:
+        raise LabelError(f"level={level!r} must lie between 0 and 1; try 0.01")
     if not isinstance(n_folds, int | np.integer) or n_folds < 2:
-        raise LabelError(f"n_folds={n_folds} must be a whole number of at least 2; try 5")
+        raise LabelError(f"n_folds={n_folds!r} must be a whole number of at least 2; try 5")
 
 
 # --------------------------------------------------------------------------------- statistics

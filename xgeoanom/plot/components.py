@@ -1,5 +1,6 @@
 """The biplot: samples and elements in the plane of two principal components."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def biplot(components: xr.Dataset, *, pc: tuple[int, int] = (1, 2), ax: Axes | N
     Raises
     ------
     CubeError
-        If there are no such components.
+        If there are no such components, or only one, as of two elements.
 
     Notes
     -----
@@ -71,8 +72,14 @@ def _check(components: xr.Dataset, pc: tuple[int, int]) -> None:
     if not isinstance(components, xr.Dataset) or not wanted <= set(components.data_vars):
         raise CubeError("components is no result of principal_components")
     n = components.sizes["component"]
-    if len(pc) != 2 or pc[0] == pc[1] or not set(pc) <= set(range(1, n + 1)):
-        raise CubeError(f"pc={pc} must be two different components of 1 to {n}, such as (1, 2)")
+    if n < 2:
+        raise CubeError(
+            f"components has {n} component; a biplot needs two, of three elements or more, and no "
+            "n_components=1"
+        )
+    pair = isinstance(pc, Sequence) and len(pc) == 2 and pc[0] != pc[1]
+    if not pair or not all(k in range(1, n + 1) for k in pc):
+        raise CubeError(f"pc={pc!r} must be two different components of 1 to {n}, such as (1, 2)")
 
 
 def _draw_scores(ax: Axes, scores: np.ndarray) -> None:

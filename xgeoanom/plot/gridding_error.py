@@ -23,7 +23,7 @@ def gridding_error(errors: xr.Dataset, *, measure: str = "rmse", ax: Axes | None
     errors : Dataset
         What :func:`gridding_error` of the package returns.
     measure : str
-        ``"rmse"``, ``"mae"`` or ``"log_rmse"``.
+        ``"rmse"``, ``"mae"`` or ``"log_rmse"``. Of the others, ratios to the best say nothing.
     ax : Axes, optional
         Where to draw; by default a new figure that grows with the elements.
 
@@ -41,8 +41,13 @@ def gridding_error(errors: xr.Dataset, *, measure: str = "rmse", ax: Axes | None
     >>> [float(line.get_xdata()[0]) for line in gridding_error(errors).lines[-2:]]
     [1.0, 1.5]
     """
-    if measure not in COMPARED or measure not in errors:
-        raise CubeError(f"measure={measure!r} must be one of {COMPARED}, of gridding_error")
+    if measure not in COMPARED:
+        raise CubeError(
+            f"measure={measure!r} cannot be drawn over that of the best, as only what is never "
+            f"negative and the smaller the better can; use one of {list(COMPARED)}"
+        )
+    if measure not in errors:
+        raise CubeError(f"errors has no measure={measure!r}; make it with gridding_error")
     values = errors[measure].transpose(GRIDDER, ELEMENT)
     names = [str(name) for name in errors[ELEMENT].values]
     ax = new_axes(ax, (5.6, 1.6 + 0.2 * len(names)))
@@ -113,9 +118,9 @@ def predicted_observed(
 def _gridder(errors: xr.Dataset, element: str, gridder: str | None) -> str:
     """Return the gridder that is named, or the best one."""
     if element not in errors[ELEMENT].values:
-        raise CubeError(f"element={element!r} is not in errors: {list(errors[ELEMENT].values)}")
+        raise CubeError(f"element={element!r} is not in errors: {errors[ELEMENT].values.tolist()}")
     if gridder is None:
         return str(errors["rmse"].sel({ELEMENT: element}).fillna(np.inf).idxmin().item())
     if gridder not in errors[GRIDDER].values:
-        raise CubeError(f"gridder={gridder!r} is not in errors: {list(errors[GRIDDER].values)}")
+        raise CubeError(f"gridder={gridder!r} is not in errors: {errors[GRIDDER].values.tolist()}")
     return gridder

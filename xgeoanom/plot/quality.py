@@ -46,6 +46,8 @@ def thompson_howarth(
     ------
     CubeError
         If ``pairs`` lacks ``element``, or has no pair of it.
+    XGeoAnomError
+        If ``target`` is not above 0 and below 1.
 
     Examples
     --------

@@ -61,7 +61,8 @@ def principal_components(
         If there are fewer than two elements, or one is repeated.
     CompositionError
         If the input is another log-ratio, or no composition (:func:`clr`); if there are too few
-        places without NaN, or they do not vary; if a number is out of range.
+        places without NaN, or they (for the MCD, most of them) do not vary; if a number is out of
+        range.
 
     Notes
     -----
@@ -121,9 +122,10 @@ def _check_numbers(n_components: int | None, n_elements: int, support_fraction: 
             f"n_components={n_components} must be a whole number from 1 to {n_elements - 1}, one "
             "fewer than elements"
         )
-    if not 0.5 < support_fraction < 1:
+    number = isinstance(support_fraction, float | np.floating)
+    if not number or not 0.5 < support_fraction < 1:
         raise CompositionError(
-            f"support_fraction={support_fraction} must lie between 0.5 and 1; try 0.75"
+            f"support_fraction={support_fraction!r} must lie between 0.5 and 1; try 0.75"
         )
 
 
@@ -147,7 +149,14 @@ def _robust(ilr: xr.DataArray, support_fraction: float, seed: int) -> tuple[np.n
     rows = rows[np.isfinite(rows).all(axis=1)]
     # The MCD's core of h places needs more of them than coordinates, else it lies on a plane.
     _check_count(len(rows), int(np.ceil((rows.shape[1] + 1) / support_fraction)), ilr)
-    mcd = MinCovDet(support_fraction=support_fraction, random_state=seed).fit(rows)
+    try:
+        mcd = MinCovDet(support_fraction=support_fraction, random_state=seed).fit(rows)
+    except ValueError as error:
+        raise CompositionError(
+            f"robust=True: a share of support_fraction={support_fraction} of the {len(rows)} "
+            "places does not vary; drop places that repeat each other, such as those at the "
+            "detection limit, raise support_fraction, or use robust=False"
+        ) from error
     return mcd.location_, mcd.covariance_
 
 

@@ -51,8 +51,9 @@ def find_duplicates(
     by : str
         What makes two rows reports of one sample: the same entry in this column of the samples,
         at the same place (an empty entry makes a sample of its own); ``"values"``: the same place
-        and no value that differs by more than 1 %, of those that both have; ``"place"``: the same
-        place alone.
+        and no value that differs by more than 1 %, of those that both have. Chains of such rows
+        join: the ends of a chain may differ by more, and a row with few values may link two
+        that differ in others. ``"place"``: the same place alone.
     max_distance : float
         Rows as near as this, in CRS units, and chains of them, are at one place.
 

@@ -30,6 +30,7 @@ MEDIAN = np.array([0.5])
 # Daneshfar and Cameron (1998) leave out the tails: few values, and anomalies.
 QUANTILES = np.linspace(0.05, 0.95, 19)
 METHODS = {"median": MEDIAN, "quantiles": QUANTILES}
+SAME_SHARE = 1e-9  # shares that differ by less differ by rounding
 FEWEST_QUANTILES = 5  # above the limits of both sides, from which a line is fitted
 
 Line = tuple[float, float]
@@ -86,8 +87,10 @@ def level_batches(
 
     Notes
     -----
-    Quantiles of censored values are those of Kaplan and Meier (Helsel, 2012, Statistics for
-    Censored Environmental Data, chapter 6), so limits may differ from batch to batch.
+    The median of an even count is the mean of its two middle values, as usual; in the line
+    between logarithms, their geometric mean. Quantiles of censored values are those of Kaplan and
+    Meier (Helsel, 2012, Statistics for Censored Environmental Data, chapter 6), so limits may
+    differ from batch to batch; none lies between a censored and a measured value.
 
     References
     ----------
@@ -187,9 +190,20 @@ def _log_quantiles(
     # Turned round, what lies below a limit is censored on the right, as Kaplan and Meier have it.
     turned = -np.log(np.where(measured, values, limits))[analysed]
     law = ecdf(CensoredData.right_censored(turned, ~measured[analysed])).cdf
-    at = np.searchsorted(law.probabilities, 1 - probabilities - 1e-9)
-    reached = at < law.probabilities.size
-    return np.where(reached, -law.quantiles[np.where(reached, at, 0)], np.nan)
+    low, high = (
+        _where_reached(1 - probabilities + shift, law.probabilities, -law.quantiles)
+        for shift in (SAME_SHARE, -SAME_SHARE)
+    )
+    if probabilities is MEDIAN:
+        # Of an even count two values are in the middle: their mean, not that of their logarithms.
+        return np.log((np.exp(low) + np.exp(high)) / 2)
+    return (low + high) / 2
+
+
+def _where_reached(wanted: np.ndarray, shares: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Return the logarithm at which rising ``shares`` reach those wanted; NaN where they do not."""
+    at = np.searchsorted(shares, wanted)
+    return np.append(logs, np.nan)[at]
 
 
 def _line(found: np.ndarray, goal: np.ndarray) -> Line | None:

@@ -1,5 +1,7 @@
 """How well a laboratory repeats itself: precision from duplicate pairs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -138,7 +140,7 @@ def duplicate_precision(pairs: xr.Dataset, *, target: float = 0.1) -> xr.Dataset
     CubeError
         If ``pairs`` holds no pairs.
     XGeoAnomError
-        If ``target`` is not positive.
+        If ``target`` is not above 0 and below 1.
 
     References
     ----------
@@ -154,7 +156,8 @@ def duplicate_precision(pairs: xr.Dataset, *, target: float = 0.1) -> xr.Dataset
     >>> fit["k"].values.round(3), fit["form"].values
     (array([0.1]), array([0], dtype=int8))
     """
-    target = positive("target", target)
+    if positive("target", target) >= 1:
+        raise XGeoAnomError(f"target={target!r} must be a share below 1: 10 % is 0.1")
     check_pairs(pairs)
     fits = [_fit(*sorted_pairs(pairs, name), target) for name in pairs[ELEMENT].values]
     s0, k, n, form, shares = (np.array(column) for column in zip(*fits, strict=True))
@@ -181,15 +184,18 @@ def duplicate_precision(pairs: xr.Dataset, *, target: float = 0.1) -> xr.Dataset
     return fit
 
 
-def precision_at(precision: xr.Dataset, concentration: float | xr.DataArray) -> xr.DataArray:
+def precision_at(
+    precision: xr.Dataset, concentration: float | Sequence[float] | xr.DataArray
+) -> xr.DataArray:
     """Return the relative precision at a concentration: two standard deviations over it.
 
     Parameters
     ----------
     precision : xarray.Dataset
         Of :func:`duplicate_precision`.
-    concentration : float or xarray.DataArray
-        In the unit of each element.
+    concentration : float, sequence of float or xarray.DataArray
+        In the unit of each element. A sequence makes a new dim ``concentration``; an array over
+        ``element`` gives each its own.
 
     Returns
     -------
@@ -198,20 +204,41 @@ def precision_at(precision: xr.Dataset, concentration: float | xr.DataArray) -> 
 
     Raises
     ------
+    CubeError
+        If ``precision`` is no result of :func:`duplicate_precision`.
     XGeoAnomError
-        If ``concentration`` is not positive.
+        If ``concentration`` is no positive number, or sequence or array of them.
 
     Examples
     --------
     >>> fit = xr.Dataset({"s0": ("element", [1.0]), "k": ("element", [0.05])}, {"element": ["Cu"]})
     >>> precision_at(fit, 20.0).values
     array([0.2])
+    >>> precision_at(fit, [20.0, 40.0]).values
+    array([[0.2 , 0.15]])
     """
-    if not bool(np.all(np.asarray(concentration) > 0)):
-        raise XGeoAnomError(f"concentration={concentration} must be positive")
-    share = 2 * (precision["s0"] / concentration + precision["k"])
+    if not isinstance(precision, xr.Dataset) or not {"s0", "k"} <= set(precision.data_vars):
+        raise CubeError("precision has no 's0' and 'k'; make it with duplicate_precision")
+    share = 2 * (precision["s0"] / _concentrations(concentration) + precision["k"])
     attrs = {"long_name": "relative precision (two standard deviations)", "units": "1"}
     return share.rename("precision").assign_attrs(attrs | provenance("precision_at"))
+
+
+def _concentrations(concentration: float | Sequence[float] | xr.DataArray) -> xr.DataArray:
+    """Return positive concentrations; those of a sequence along a dim of their own."""
+    values = np.asarray(concentration)
+    numbers = values.dtype.kind in "iuf"
+    if not isinstance(concentration, xr.DataArray):
+        numbers &= values.ndim <= 1
+    if not numbers or not (values > 0).all():
+        raise XGeoAnomError(
+            f"concentration={concentration!r} must be a positive number, a sequence or a DataArray "
+            "of them"
+        )
+    if isinstance(concentration, xr.DataArray):
+        return concentration
+    dims = ("concentration",)[: values.ndim]
+    return xr.DataArray(values, dims=dims, coords=dict.fromkeys(dims, values))
 
 
 def sorted_pairs(pairs: xr.Dataset, element: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from xgeoanom.conventions import (
@@ -11,27 +10,31 @@ from xgeoanom.conventions import (
     BELOW_UNKNOWN_LIMIT,
     ELEMENT,
     MEASURED,
+    PPM_PER_UNIT,
     SAMPLE,
     provenance,
+    units_of,
 )
 from xgeoanom.errors import CompositionError
 from xgeoanom.survey.censoring import impute
+from xgeoanom.survey.compositions import WHOLE
 from xgeoanom.survey.table import (
     check_choice,
     check_table,
-    column_of,
     limits_of,
+    smallest_of,
     with_concentration,
 )
 
 CENSORED = (BELOW_LIMIT, BELOW_UNKNOWN_LIMIT)
+FACTOR = 0.65  # of the limit, where none is given
 
 
 def replace_censored(
     table: xr.Dataset,
     *,
     method: str = "constant",
-    factor: float = 0.65,
+    factor: float | None = None,
     denominator: str | None = None,
     unknown_limits: str = "refuse",
 ) -> xr.Dataset:
@@ -51,9 +54,10 @@ def replace_censored(
         and finds their mean and covariance with an EM algorithm. Better where many values are
         censored: a constant shifts means and bends variances and correlations. Being expectations,
         the new values scatter a little less than what was there.
-    factor : float
-        Share of the limit, above 0 and at most 1, for ``"constant"``. 0.65 is the customary
-        value (Martín-Fernández, Barceló-Vidal and Pawlowsky-Glahn, 2003, Math. Geol. 35, 253).
+    factor : float, optional
+        For ``"constant"``: the share of the limit, above 0 and at most 1. By default 0.65, the
+        customary value (Martín-Fernández, Barceló-Vidal and Pawlowsky-Glahn, 2003, Math. Geol.
+        35, 253).
     denominator : str, optional
         For ``"em"``: the part of the log-ratios (alr), measured in every sample, as in the paper.
         By default the rest of the rock, which of trace elements is nearly all of it: then the
@@ -75,9 +79,10 @@ def replace_censored(
     CubeError
         If ``table`` is no survey table.
     CompositionError
-        If an argument is out of range, a censored value has no detection limit, a measured value
-        is not positive or, for ``"em"``, an element has fewer than three measured values, or
-        ``denominator`` is not measured in every sample.
+        If an argument is out of range or belongs to the other method, a censored value has no
+        detection limit, a measured value is not positive or, for ``"em"``, an element has fewer
+        than three measured values, ``denominator`` is not measured in every sample or, where
+        there is none, a sample's parts exceed 100 %.
 
     References
     ----------
@@ -97,8 +102,7 @@ def replace_censored(
     """
     check_choice("method", method, ("constant", "em"))
     check_choice("unknown_limits", unknown_limits, ("refuse", "smallest"))
-    if not 0 < factor <= 1:
-        raise CompositionError(f"factor={factor} must be above 0 and at most 1; try 0.65")
+    _check_method(method, factor, denominator)
     check_table(table)
     _check_measured(table)
     table = table.transpose(SAMPLE, ELEMENT, ...)
@@ -107,13 +111,43 @@ def replace_censored(
     limits = _limits(table, unknown_limits, censored)
     record = partial(provenance, "replace_censored", method=method, unknown_limits=unknown_limits)
     if method == "constant":
+        factor = FACTOR if factor is None else factor
         new = np.where(censored, factor * limits, values)
         return with_concentration(table, new, record(factor=factor))
+    if denominator is None:
+        _check_rest(table)
     names = [str(name) for name in table[ELEMENT].values]
     new, iterations = impute(values, censored, limits, names, denominator)
     return with_concentration(
         table, new, record(denominator=denominator) | {"iterations": iterations}
     )
+
+
+def _check_method(method: str, factor: float | None, denominator: str | None) -> None:
+    """Raise CompositionError unless the arguments are those of ``method``."""
+    other = {"constant": ("denominator", denominator), "em": ("factor", factor)}
+    argument, value = other[method]
+    if value is not None:
+        raise CompositionError(
+            f"{argument}={value!r} has no meaning for method={method!r}; leave it out, or use the "
+            "other method"
+        )
+    number = isinstance(factor, int | float | np.number)
+    if factor is not None and not (number and 0 < factor <= 1):
+        raise CompositionError(f"factor={factor!r} must be above 0 and at most 1; try 0.65")
+
+
+def _check_rest(table: xr.Dataset) -> None:
+    """Raise unless the parts whose unit is known leave room for the rest of the rock."""
+    ppm = np.array([PPM_PER_UNIT.get(unit, 0.0) for unit in units_of(table["concentration"])])
+    known = table["concentration"].where(table["state"] == MEASURED, 0.0)
+    total = (known.transpose(SAMPLE, ELEMENT).values * ppm).sum(axis=1)
+    if wrong := int((total > WHOLE).sum()):
+        raise CompositionError(
+            f"denominator=None is the rest of the rock, but the parts of {wrong} samples exceed "
+            f"100 % (up to {100 * total.max() / WHOLE:.4g} %); check their units, or name an "
+            "element that is measured in every sample"
+        )
 
 
 def _check_measured(table: xr.Dataset) -> None:
@@ -137,7 +171,8 @@ def _limits(table: xr.Dataset, unknown_limits: str, censored: np.ndarray) -> np.
     # State 2 says that the limit is unknown, whatever the other samples' limit may be.
     limits[table["state"].values == BELOW_UNKNOWN_LIMIT] = np.nan
     if unknown_limits == "smallest":
-        limits = np.where(censored & np.isnan(limits), _smallest_measured(table), limits)
+        measured = table["concentration"].where(table["state"] == MEASURED).values
+        limits = np.where(censored & np.isnan(limits), smallest_of(measured, table), limits)
     lacking = censored & ~(limits > 0)
     if lacking.any():
         remedy = (
@@ -150,14 +185,3 @@ def _limits(table: xr.Dataset, unknown_limits: str, censored: np.ndarray) -> np.
             f"table has censored values without a detection limit {found}; {remedy}"
         )
     return limits
-
-
-def _smallest_measured(table: xr.Dataset) -> np.ndarray:
-    """Return the smallest measured value in the sample's batch, else in the table."""
-    values = table["concentration"].where(table["state"] == MEASURED).values
-    measured = pd.DataFrame(values)
-    smallest = measured.min()
-    if "batch" in table.coords:
-        batches = measured.groupby(column_of(table, "batch"))
-        return batches.transform("min").fillna(smallest).to_numpy()
-    return np.broadcast_to(smallest.to_numpy(), measured.shape)

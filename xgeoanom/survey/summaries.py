@@ -104,8 +104,10 @@ def censoring_summary(table: xr.Dataset, *, by: str | None = None) -> xr.Dataset
         ``measured``, ``below_limit``, ``below_unknown_limit`` and ``not_analysed``;
         ``limit_min`` and ``limit_max``, the detection limits, in the element's unit; and
         ``minimum``, ``q05``, ``q25``, ``median``, ``q75``, ``q95``, ``maximum`` of what was
-        analysed. Censored values rank below all others there, and a quantile that falls among
-        them is NaN. ``.to_dataframe()`` makes a table of it.
+        analysed, interpolated as ``numpy.quantile`` does: the median of an even count is the
+        mean of the two middle values. Censored values rank below all others there, and a quantile
+        that falls among them, or between them and a measured one, is NaN.
+        ``.to_dataframe()`` makes a table of it.
 
     Raises
     ------
@@ -179,8 +181,8 @@ def _quantiles(values: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         known = column[~np.isnan(column)]
         if known.size == 0:
             continue
-        # A quantile that is one of the values: none between a censored and a measured one.
-        at = np.quantile(known, list(QUANTILES.values()), method="inverted_cdf")
+        with np.errstate(invalid="ignore"):  # no number lies between two censored ones
+            at = np.quantile(known, list(QUANTILES.values()))
         for name, value in zip(QUANTILES, at, strict=True):
             found[name][e] = value if np.isfinite(value) else np.nan
     return found

@@ -45,6 +45,7 @@ def check_element(names: xr.DataArray | xr.Dataset, element: Any) -> None:
     """Raise CubeError unless ``element`` is one of those of a table."""
     found = [str(name) for name in names[ELEMENT].values]
     if element not in found:
+        element = str(element) if isinstance(element, str) else element  # not np.str_('Au')
         raise CubeError(f"element={element!r} is not in the table; it has {found}")
 
 
@@ -71,6 +72,19 @@ def limits_of(table: xr.Dataset) -> np.ndarray:
         return np.full(table["concentration"].shape, np.nan)
     limits = table["detection_limit"].broadcast_like(table["concentration"])
     return np.array(limits.transpose(*table["concentration"].dims).values, dtype="float64")
+
+
+def smallest_of(values: np.ndarray, table: xr.Dataset) -> np.ndarray:
+    """Return each element's smallest value in the sample's batch, else in the table.
+
+    The table may name no batches; NaN where all of an element are.
+    """
+    rows = pd.DataFrame(values)
+    smallest = rows.min()
+    if "batch" in table.coords and table["batch"].dims == (SAMPLE,):
+        batches = rows.groupby(column_of(table, "batch"))
+        return np.asarray(batches.transform("min").fillna(smallest))
+    return np.broadcast_to(smallest.to_numpy(), rows.shape)
 
 
 def positive(argument: str, value: Any, *, zero: bool = False) -> float:
