@@ -104,6 +104,8 @@ def test_to_unit_refuses():
     with pytest.raises(CompositionError, match="'oz'"):
         to_unit(small_table(), "oz")
     with pytest.raises(CubeError, match=r"\['Zn'\].*\['Au', 'SiO2'\]"):
-        to_unit(small_table(), {"Zn": "ppm"})
+        to_unit(small_table(), {np.str_("Zn"): "ppm"})
+    with pytest.raises(CompositionError, match="unit='oz'"):
+        to_unit(small_table(), {"Au": np.str_("oz")})
     with pytest.raises(CubeError, match="concentration"):
         to_unit(xr.Dataset(), "ppm")

@@ -69,7 +69,9 @@ def mass_fraction(part: str) -> float:
     """
     match = _FORMULA.fullmatch(part)
     if match is None or match[1] not in ATOMIC_WEIGHTS:
-        raise CompositionError(f"part={part!r} has no atomic weight; use an oxide such as 'Fe2O3'")
+        raise CompositionError(
+            f"part={str(part)!r} has no atomic weight; use an oxide such as 'Fe2O3'"
+        )
     if match[3] is None:
         return 1.0
     cation = int(match[2] or 1) * ATOMIC_WEIGHTS[match[1]]
@@ -97,7 +99,7 @@ def conversion(part: str, unit: str, to_part: str, to_unit: str) -> float:
 
 def _ppm(unit: str) -> float:
     if unit not in PPM_PER_UNIT:
-        raise CompositionError(f"unit={unit!r} is unknown; use one of {list(PPM_PER_UNIT)}")
+        raise CompositionError(f"unit={str(unit)!r} is unknown; use one of {list(PPM_PER_UNIT)}")
     return PPM_PER_UNIT[unit]
 
 
@@ -138,7 +140,7 @@ def to_unit(table: xr.Dataset, unit: str | Mapping[str, str]) -> xr.Dataset:
     names = [str(name) for name in table[ELEMENT].values]
     old = dict(zip(names, units_of(table["concentration"]), strict=True))
     new = dict.fromkeys(names, unit) if isinstance(unit, str) else old | dict(unit)
-    if strange := sorted(new.keys() - old.keys()):
+    if strange := sorted(map(str, new.keys() - old.keys())):
         raise CubeError(f"unit names {strange}, which the table lacks; it has {names}")
     factors = np.array([_ppm(old[name]) / _ppm(new[name]) for name in names])
     factor = xr.DataArray(factors, dims=ELEMENT)

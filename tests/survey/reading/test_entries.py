@@ -10,9 +10,9 @@ from xgeoanom.errors import CompositionError
 from xgeoanom.survey.reading.entries import NOT_ANALYSED_WORDS, check_readable, read_entries
 
 
-def read(entries, *, not_analysed=(-9999,), zeros="below_unknown_limit", **kwargs):
+def read(entries, *, not_analysed=(-9999,), zeros="below_unknown_limit", decimal=".", **kwargs):
     column = pd.Series(entries, **kwargs)
-    return read_entries(column, not_analysed=not_analysed, zeros=zeros)
+    return read_entries(column, not_analysed=not_analysed, zeros=zeros, decimal=decimal)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,15 @@ def test_counts_entries_above_the_upper_limit():
     ("entry", "remedy"),
     [
         ("0,5", "decimal=','"),
-        ("1,234.5", "thousands=','"),
+        ("1,234.5", "thousands=..."),
+        ("1,234,567", "thousands=..."),
+        ("1,5e3", "decimal=','"),
         ("<0,5", "decimal=','"),
         ("n.d.", "not determined or not detected"),
         ("inf", "empty cell"),
         ("<-1", "write a number"),
         ("5*", "write a number"),
+        (",5", "decimal=','"),
         ("1 234", "write a number"),
         ("ppm", "write a number"),
         (True, "write a number"),
@@ -101,6 +104,25 @@ def test_names_what_cannot_be_read(entry, remedy):
         check_readable({"Cu_ppm": column}, {"Cu_ppm": found})
     for part in ("row 3", "'Cu_ppm'", repr(str(entry)), remedy, "1 more"):
         assert part in str(raised.value)
+
+
+def test_decimal_commas():
+    entries = ["12,5", "<0,5", ">1,5e3", "-0,5", 2.5, "n.a.", "-9999", "7"]
+    found = read(entries, dtype=object, decimal=",")
+    np.testing.assert_array_equal(found.value, [12.5, 0.5, 1500, 0.5, 2.5, np.nan, np.nan, 7])
+    assert found.state.tolist() == [0, 1, 0, 1, 0, 3, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "remedy"),
+    [("1.5", "but decimal=','"), ("<0.5", "but decimal=','"), ("1.2,5", "thou")],
+)
+def test_points_are_no_decimal_commas(entry, remedy):
+    column = pd.Series([entry, "1,5"])
+    found = read_entries(column, not_analysed=(), zeros="measured", decimal=",")
+    assert found.unreadable.tolist() == [0]
+    with pytest.raises(CompositionError, match=remedy):
+        check_readable({"Cu_ppm": column}, {"Cu_ppm": found})
 
 
 def test_readable_columns_pass():

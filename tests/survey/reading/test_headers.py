@@ -10,7 +10,9 @@ from xgeoanom.survey.oxides import ATOMIC_WEIGHTS
 from xgeoanom.survey.reading.headers import (
     UNIT_SPELLINGS,
     axes_look_swapped,
+    bare_axes,
     find_axes,
+    looks_like_assay,
     parse_header,
 )
 
@@ -38,6 +40,12 @@ from xgeoanom.survey.reading.headers import (
         ("Au_FA_ppb", "Au", "ppb"),
         ("As_AR_ppm", "As", "ppm"),
         ("U_NAA_ppm", "U", "ppm"),
+        ("Cu ppm ME-MS61", "Cu", "ppm"),
+        ("Cu_ppm_XRF", "Cu", "ppm"),
+        ("Cu (ppm) [4A/MS]", "Cu", "ppm"),
+        ("Pb ppm 4A", "Pb", "ppm"),
+        ("Pb %wt", "Pb", "wt%"),
+        ("Pb % wt", "Pb", "wt%"),
         # Upper case: cobalt and holmium, not oxides; their oxides; a word.
         ("CO_PPM", "Co", "ppm"),
         ("Co_ppm", "Co", "ppm"),
@@ -79,6 +87,22 @@ def test_total_iron(header, part):
 )
 def test_leaves_other_headers(header):
     assert parse_header(header) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Zn_ppm_rpt", "Mo ppm.1", "Ag_oz/t", "Au opt", "Au_FA_ppb_rpt", "SiO2 % total", "Cu (mg/L)"],
+)
+def test_headers_like_assays(header):
+    assert parse_header(header) is None
+    assert looks_like_assay(header)
+
+
+@pytest.mark.parametrize(
+    "header", ["Cu_ppm", "In_situ_pct", "Sample_ppm", "No_ppm_x", "Au_rank", "as told", "Y", "", 3]
+)
+def test_headers_unlike_those_left(header):
+    assert not looks_like_assay(header)
 
 
 def test_spellings_lead_to_known_units():
@@ -125,6 +149,19 @@ def test_refuses_missing_or_several_axes():
         find_axes(["Easting_AGD84", "Easting_GDA94", "Northing_GDA94"], geographic=False)
     with pytest.raises(CubeError, match="no columns"):
         find_axes(["Y_ppm", "X_ppm", "north_sample", "X"], geographic=False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "axes"),
+    [
+        (["E", "N", "Au_ppb"], ["E", "N"]),
+        (["N", "Y", "C"], []),
+        (["X", "Y_ppm", "east", "N (%)"], []),
+        (["Longitude", "lat", "X", "Y", "S"], ["Longitude", "lat", "X", "Y"]),
+    ],
+)
+def test_bare_axes_come_in_pairs(headers, axes):
+    assert bare_axes(headers) == axes
 
 
 def test_swapped_axes():

@@ -88,9 +88,11 @@ def test_refuses(frame, arguments, error, message):
 
 
 def test_swapped_metres_are_found():
-    frame = pd.DataFrame({"a": [6.2e6, 6.3e6], "b": [5e5, 6e5]})
-    places = find(frame, crs=32750, x="a", y="b")
-    assert kinds(places) == ["swapped_axes"]
+    frame = pd.DataFrame({"a": [6.2e6, 6.3e6, 5e5], "b": [5e5, 6e5, 6.2e6]})
+    assert kinds(find(frame, crs=32750, x="a", y="b")) == ["swapped_axes"]
+    frame = frame.iloc[:2]
+    with pytest.raises(CRSError, match=r"x and y look swapped: exchange x=\.\.\. and y"):
+        find(frame, crs=32750, x="a", y="b")
     assert kinds(find(frame, crs=32750, x="b", y="a")) == []
 
 
@@ -106,7 +108,36 @@ def test_places_outside_the_area_of_the_crs():
     places = find(frame, crs=32750)
     assert kinds(places) == ["outside_crs_area"]
     assert "1 of 3 places" in places.findings[0].what
-    assert kinds(find(degrees(), crs=32750, x="lon", y="lat")) == ["outside_crs_area"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "crs", "remedy"),
+    [
+        (degrees(), 32750, "EPSG:32750.*x runs from 117.2 to 118.2.*degrees: try crs=4326"),
+        (degrees(), 32650, "114 to 120, latitude 0 to 84.*degrees"),
+        (degrees(lon=LON * 4000, lat=LAT * -3.5e5), 32735, "choose crs by the zone"),
+        (degrees(lon=LON * 1e7, lat=LAT * 1e8), 32750, "choose crs by the zone"),
+        (degrees(lon=-LON), 4283, "EPSG:4283.*choose crs by"),
+    ],
+)
+def test_refuses_a_crs_that_all_places_lie_outside_of(frame, crs, remedy):
+    with pytest.raises(CRSError, match=f"all 3 places lie outside.*{remedy}"):
+        find(frame, crs=crs, x="lon", y="lat")
+
+
+def test_a_survey_in_the_neighbours_zone_is_reported_not_refused():
+    east = gpd.GeoSeries.from_xy([120.3, 120.4], [-30.0, -30.2], crs=4326).to_crs(32750)
+    places = find(pd.DataFrame({"x": east.x, "y": east.y}), crs=32750)
+    assert kinds(places) == ["outside_crs_area"]
+    assert "2 of 2 places" in places.findings[0].what
+
+
+def test_decimal_commas():
+    frame = degrees(lon=["117,2", "117,9", "118,2"])
+    places = locate(frame, crs=4326, x=None, y=None, to_crs=4326, decimal=",")
+    np.testing.assert_array_equal(places.x, LON)
+    with pytest.raises(GridError, match="'117,2' is no coordinate, nor are 2.*decimal=','"):
+        find(frame)
 
 
 def test_area_across_the_antimeridian():

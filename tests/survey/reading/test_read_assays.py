@@ -128,8 +128,11 @@ def test_options():
     assert read_assays(frame, crs=32750, zeros="not_analysed")["state"].values[1, 1] == 3
     code = read_assays(frame, crs=32750, not_analysed=(-2, -9999))
     assert code["state"].values[2, 1] == 3
+    added = read_assays(frame, crs=32750, not_analysed=[-2])
+    xr.testing.assert_equal(added, code)
     given = read_assays(frame, crs=32750, detection_limits={"Cu": 2.0, "Au": 4.0})
     np.testing.assert_array_equal(given["state"], [[1, 0, 0], [3, 1, 3], [0, 1, 0], [1, 3, 2]])
+    np.testing.assert_array_equal(given["concentration"].values[[1, 3], [1, 0]], [2, 4])
     np.testing.assert_array_equal(given["detection_limit"][:, :2], [[0.5, 2]] + [[4, 2]] * 3)
 
 
@@ -143,6 +146,57 @@ def test_elements_and_units():
     np.testing.assert_allclose(table["concentration"][0, 0], 61.2 * mass_fraction("SiO2"))
     mapped = read_assays(frame, crs=32750, elements={"Ag": "Au"}, units="ppm")
     np.testing.assert_array_equal(mapped["concentration"][:, 0], [1, 2, 3, 4])
+
+
+def told(frame, crs=32750, **arguments):
+    """Return the elements of a table, what was decided, and kinds and places of findings."""
+    table = read_assays(frame, crs=crs, **arguments)
+    report = import_report(table)
+    findings = report.findings[["kind", "where"]].apply(tuple, axis=1).tolist()
+    return table["element"].values.tolist(), " | ".join(report.decisions), findings
+
+
+def test_a_value_below_a_given_limit_is_that_limit():
+    frame = assays().iloc[:3].assign(Au_ppb=[0, 0.2, 5])
+    table = read_assays(frame, crs=32750, elements=["Au"], detection_limits={"Au": 0.5})
+    assert table["concentration"].values[:, 0].tolist() == [0.5, 0.5, 5]
+    assert table["state"].values[:, 0].tolist() == [1, 1, 0]
+
+
+def test_coordinates_are_no_elements():
+    places = {"E": [1, 2], "N": [7e6, 7e6], "Longitude": [117.0, 117.1], "Latitude": [-30, -31]}
+    frame = pd.DataFrame(places | {"Au_ppb": [1, 2]})
+    names, decided, _ = told(frame, crs=4326, units="ppm")
+    assert names == ["Au"]
+    assert "look like coordinates: E, N" in decided
+    names, decided, found = told(frame, crs=4326, units="ppm", elements={"N": "N"})
+    assert names == ["N"]
+    assert found == [("impossible", "N"), ("impossible", "rows")]
+
+
+def test_decimal_commas(tmp_path):
+    text = "E;N;Au_ppb;Cu_ppm\n500000,5;6200000;12,5;<0,5\n500001,5;6200001;7;1,5\n"
+    (tmp_path / "assays.csv").write_text(text)
+    table = read_assays(tmp_path / "assays.csv", crs=32750, decimal=",")
+    assert table["concentration"].values.tolist() == [[12.5, 0.5], [7, 1.5]]
+    assert table["x"].values.tolist() == [500000.5, 500001.5]
+    with pytest.raises(GridError, match="'500000,5' is no coordinate.*decimal=','"):
+        read_assays(tmp_path / "assays.csv", crs=32750)
+
+
+def test_headers_like_assays_are_found():
+    frame = assays(**{"Zn_ppm_rpt": [1] * 4, "Ag_oz/t": [1] * 4, "Pb ppm 4A": [1, 2, 3, 4]})
+    names, decided, found = told(frame)
+    assert names == ["Au", "Cu", "SiO2", "Pb"]
+    assert found[:2] == [("not_understood", "Zn_ppm_rpt"), ("not_understood", "Ag_oz/t")]
+    assert "rpt" not in decided
+    assert "not asked for: Sample, Job, Cu (ppm)" in told(frame, elements=["Au"])[1]
+
+
+def test_units_that_overrule_headers_are_told():
+    assert "overrule the headers: Cu (ppm) as 'pct'" in told(assays(), units={"Cu": "pct"})[1]
+    assert "overrule" not in told(assays(), units={"Cu": "g/t"})[1]
+    assert "overrule" not in told(assays(), units="pct")[1]
 
 
 def test_empty_elements_are_left_out_and_named():
@@ -165,6 +219,9 @@ def test_empty_elements_are_left_out_and_named():
         (assays(), {"keep": "Job"}, CubeError, r"try \['Job'\]"),
         (assays(state=[1, 2, 3, 4]), {"keep": ["state"]}, CubeError, "rename"),
         (assays(), {"zeros": "missing"}, CompositionError, "'missing'.*below_unknown_limit"),
+        (assays(), {"decimal": ";"}, CompositionError, "decimal=';' must be"),
+        (assays(), {"detection_limits": {"Au": {"1": 1.0}}}, CubeError, "'1'.*give batch="),
+        (assays(), {"elements": np.array(["gold"])}, CubeError, "elements: 'gold'"),
         (assays(), {"not_analysed": -9999}, CompositionError, r"try \(-9999,\)"),
         (assays(), {"detection_limits": {"Ag": 1}}, CubeError, "'Ag'"),
         (assays(), {"elements": []}, CubeError, "elements"),
@@ -196,7 +253,7 @@ def test_errors_name_the_row_of_the_file(tmp_path):
 CELL = st.one_of(
     st.floats(1e-3, 1e5).map(lambda v: (f"{v:.4f}", 0)),
     st.floats(1e-3, 900).map(lambda v: (f"<{v:.4f}", 1)),
-    st.floats(1e-3, 900).map(lambda v: (f"-{v:.4f}", 1)),
+    st.floats(1e-3, 98).map(lambda v: (f"-{v:.4f}", 1)),
     st.just(("0", 2)),
     st.sampled_from([("", 3), ("-9999", 3), ("n.a.", 3)]),
 )

@@ -73,7 +73,9 @@ def test_disagreement_is_found():
     (finding,) = result.findings
     assert finding.kind == "columns_disagree"
     assert finding.where == "Fe_ppm, Fe2O3T_pct"
-    assert "their ratio is 0.9 (median of 2 rows)" in finding.what
+    assert "their ratio is 0.9 (median of 2 rows, quartiles 0.9 and 0.9)" in finding.what
+    (spread,) = resolved({"Cu_ppm": [2.0, 1, 1], "Cu_ppb": [1e3, 1e3, 5e5]}).findings
+    assert "ratio is 1 (median of 3 rows, quartiles 0.5 and 500)" in spread.what
 
 
 def test_empty_columns_are_no_witness():

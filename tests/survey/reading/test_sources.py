@@ -125,8 +125,25 @@ def test_refuses_broken_csv(tmp_path, text, message):
 def test_refuses_other_encodings(tmp_path):
     path = tmp_path / "assays.csv"
     path.write_bytes("Ort,Au_ppb\nMünchen,2\n".encode("cp1252"))
-    with pytest.raises(CubeError, match="utf-8.*pandas"):
+    with pytest.raises(CubeError, match="utf-8.*pandas.*encoding=.*pass the frame"):
         open_source(path, text=())
+
+
+@pytest.mark.parametrize(
+    "text", ["Report 7\nx,y,Au\n1,2,3\n", "Report 7\nx;y\n1;2\n", "Report,,\nx,y,Au\n1,2,3\n"]
+)
+def test_refuses_lines_above_the_header(tmp_path, text):
+    path = tmp_path / "assays.csv"
+    path.write_text(text)
+    with pytest.raises(CubeError, match=r"assays\.csv.*skiprows=.*pass the frame"):
+        open_source(path, text=())
+
+
+def test_decimal_commas(tmp_path):
+    path = tmp_path / "assays.csv"
+    path.write_text("id;a;b\n1,0;0,5;<1,5\n2,0;7;1\n")
+    frame = open_source(path, text=["id"], decimal=",").frame
+    assert frame.to_dict("list") == {"id": ["1,0", "2,0"], "a": [0.5, 7], "b": ["<1,5", "1"]}
 
 
 def test_refuses_several_sheets_and_layers(tmp_path):

@@ -1,9 +1,10 @@
 """Findings that nobody told of: planted, and none where nothing is wrong."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from xgeoanom.survey.reading.suspicions import check_batches, check_columns
+from xgeoanom.survey.reading.suspicions import check_batches, check_columns, check_totals
 
 
 def survey(n_elements=30, small=5, seed=0):
@@ -106,6 +107,27 @@ def test_filler():
         ("constant_filler", "3 ppb in 7 of 11 measured rows")
     ]
     assert columns([9.0] * 12, [1] * 12) == []
+
+
+def test_impossible_concentrations():
+    values, state = np.array([[7e6, 1.0], [1e6, 100.0], [2e6, 100.1]]), np.zeros((3, 2))
+    state[2, 0] = 1
+    found = check_columns(["N", "SiO2"], ["ppm", "%"], values, state)
+    assert [(finding.kind, finding.where) for finding in found] == [
+        ("impossible", "N"),
+        ("impossible", "SiO2"),
+    ]
+    assert "1 of 2 measured rows are above 100 %, up to 7e+06 ppm" in found[0].what
+
+
+def test_impossible_totals():
+    ppm = np.array([[6e5, 5.2e5, 3e5], [6e5, 4.9e5, 3e5], [6e5, np.nan, 3e5]])
+    state, rows = np.where(np.isnan(ppm), 3, 0), pd.Index([2, 5, 9])
+    (finding,) = check_totals(["SiO2", "CaO", "LOI"], ppm, state, rows)
+    assert finding.kind == "impossible"
+    assert finding.what == "1 of 3 rows sum to more than 110 %, up to 112 % in row 2"
+    state[0, 1] = 1
+    assert check_totals(["SiO2", "CaO", "LOI"], ppm, state, rows) == []
 
 
 def test_limits_like_codes():

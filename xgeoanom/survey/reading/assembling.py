@@ -12,7 +12,7 @@ from xgeoanom.survey.reading.import_report import Finding
 from xgeoanom.survey.reading.limits import Limits, apply_limits, given_limits
 from xgeoanom.survey.reading.places import Places
 from xgeoanom.survey.reading.resolving import Assay
-from xgeoanom.survey.reading.suspicions import check_batches, check_columns
+from xgeoanom.survey.reading.suspicions import check_batches, check_columns, check_totals
 
 SAMPLE_ID, BATCH, LIMIT = "sample_id", "batch", "detection_limit"
 VALUES, STATE = "concentration", "state"
@@ -27,6 +27,7 @@ def assemble(
     batch: pd.Series | None,
     sample_id: pd.Series | None,
     keep: Mapping[str, pd.Series],
+    rows: pd.Index,
 ) -> tuple[xr.Dataset, list[Finding]]:
     """Return the survey table of what was read, and what looks wrong in its values.
 
@@ -42,6 +43,8 @@ def assemble(
         Names of the samples and of their batches ``(sample,)``.
     keep : mapping of str to pandas.Series
         Further coords.
+    rows : pandas.Index
+        What findings call the samples: their rows in the file.
     """
     value = np.column_stack([assay.value for assay in assays])
     state = np.column_stack([assay.state for assay in assays])
@@ -49,9 +52,11 @@ def assemble(
     number, batches = pd.factorize(labels)
     names = [assay.name for assay in assays]
     given = given_limits(detection_limits, names, list(batches))
-    limit, state = apply_limits(value, state, number, given)
+    limit, value, state = apply_limits(value, state, number, given)
     called = [f"{'batch' if batch is None else batch.name} {label}" for label in batches]
     findings = _suspicions(assays, value, state, number, called)
+    ppm = value * [PPM_PER_UNIT[assay.unit] for assay in assays]
+    findings += check_totals([assay.column.part for assay in assays], ppm, state, rows)
     dims = (SAMPLE, ELEMENT)
     coords: dict[str, Any] = {
         ELEMENT: names,

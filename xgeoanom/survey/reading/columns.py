@@ -60,7 +60,7 @@ def assay_columns(
     else:
         groups = _by_element(headers)
         if elements is not None:
-            wanted = [elements] if isinstance(elements, str) else list(elements)
+            wanted = [elements] if isinstance(elements, str) else list(map(str, elements))
             groups = {name: _wanted(name, wanted, groups) for name in wanted}
     if not groups:
         raise CubeError(
@@ -69,6 +69,22 @@ def assay_columns(
         )
     found = _with_units([column for columns in groups.values() for column in columns], units)
     return {name: [found[column.header] for column in columns] for name, columns in groups.items()}
+
+
+def overruled(columns: Sequence[AssayColumn]) -> list[str]:
+    """Say where the unit of a column is another than its header states.
+
+    Examples
+    --------
+    >>> overruled(assay_columns(["Cu_ppm"], elements=None, units={"Cu": "pct"})["Cu"])
+    ["Cu_ppm as 'pct'"]
+    """
+    stated = [(said := parse_header(column.header)) and said.unit for column in columns]
+    return [
+        f"{column.header} as {str(column.unit)!r}"
+        for column, unit in zip(columns, stated, strict=True)
+        if unit and PPM_PER_UNIT[unit] != PPM_PER_UNIT[column.unit]
+    ]
 
 
 def _by_element(headers: Sequence[Hashable]) -> dict[str, list[AssayColumn]]:
@@ -136,6 +152,6 @@ def _with_units(
             f"columns {missing} state no unit; give units={{{missing[0]!r}: 'ppm'}} or such, "
             "or choose columns with elements=[...]"
         )
-    if wrong := {str(h): c.unit for h, c in found.items() if c.unit not in PPM_PER_UNIT}:
+    if wrong := {str(h): str(c.unit) for h, c in found.items() if c.unit not in PPM_PER_UNIT}:
         raise CompositionError(f"units={wrong} are unknown; use one of {list(PPM_PER_UNIT)}")
     return found

@@ -48,7 +48,9 @@ class Entries(NamedTuple):
     unreadable: np.ndarray
 
 
-def read_entries(column: pd.Series, *, not_analysed: Collection[object], zeros: str) -> Entries:
+def read_entries(
+    column: pd.Series, *, not_analysed: Collection[object], zeros: str, decimal: str = "."
+) -> Entries:
     """Read the entries of one column into values and states.
 
     Parameters
@@ -60,6 +62,8 @@ def read_entries(column: pd.Series, *, not_analysed: Collection[object], zeros: 
         (``NOT_ANALYSED_WORDS``) always are.
     zeros : str
         State of a zero: a key of ``ZERO_STATES``.
+    decimal : str
+        The decimal sign of numbers that are text, ``"."`` or ``","``; the other is none.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def read_entries(column: pd.Series, *, not_analysed: Collection[object], zeros: 
         number = column.to_numpy(dtype="float64", na_value=np.nan)
         sign, word = np.zeros(number.size, dtype="int8"), np.isnan(number)
     else:
-        number, sign, word = _read_text(column, words)
+        number, sign, word = _read_text(column, words, decimal)
     missing = (sign == 0) & (word | np.isin(number, codes))
     unreadable = (np.isnan(number) & ~word) | np.isinf(number)
     below = (sign < 0) | ((number < 0) & ~missing)
@@ -93,26 +97,43 @@ def read_entries(column: pd.Series, *, not_analysed: Collection[object], zeros: 
     return Entries(value, state, int((sign > 0).sum()), np.flatnonzero(unreadable))
 
 
+def with_points(column: pd.Series, decimal: str) -> pd.Series:
+    """Return a column of text with points as the decimal sign; other points become commas.
+
+    So ``1.234,5`` stays no number: whether its point parts thousands is not for us to say.
+
+    Examples
+    --------
+    >>> with_points(pd.Series(["12,5", "<0,5", 3.5], dtype=object), ",").tolist()
+    ['12.5', '<0.5', 3.5]
+    """
+    if decimal == "." or is_numeric_dtype(column):
+        return column
+    swap = str.maketrans(",.", ".,")
+    return column.map(lambda entry: entry.translate(swap) if isinstance(entry, str) else entry)
+
+
 def _read_text(
-    column: pd.Series, words: Collection[str]
+    column: pd.Series, words: Collection[str], decimal: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the number, the sign (-1 for below, 1 for above) and whether it is a known word."""
     # Entries repeat, and most are plain numbers: each distinct one is read once, the rest as text.
     codes, distinct = pd.factorize(column, use_na_sentinel=False)
-    text = pd.Series(list(map(str, distinct)), dtype=object)
+    original = pd.Series(list(distinct), dtype=object)
+    text = with_points(original, decimal).map(str)
     number = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan).copy()
     sign, word = np.zeros(number.size, dtype="int8"), np.zeros(number.size, dtype=bool)
     rest = np.flatnonzero(np.isnan(number))
-    number[rest], sign[rest], word[rest] = _read_signs(text.iloc[rest].str.strip(), words)
+    known = original.iloc[rest].map(str).str.strip().str.casefold()
+    number[rest], sign[rest], word[rest] = _read_signs(text.iloc[rest].str.strip(), known, words)
     return number[codes], sign[codes], word[codes]
 
 
 def _read_signs(
-    text: pd.Series, words: Collection[str]
+    text: pd.Series, folded: pd.Series, words: Collection[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     match = text.str.extract(f"^{_SIGNED}$")
     number = pd.to_numeric(match["number"]).to_numpy(dtype="float64", na_value=np.nan)
-    folded = text.str.casefold()
     absent = folded.isin(NOT_ANALYSED_WORDS.union(words)).to_numpy()
     below = folded.isin(BELOW_WORDS).to_numpy() & ~absent
     sign = np.where(match["sign"].isin(["<", "≤"]), -1, np.where(match["sign"].isna(), 0, 1))
@@ -145,11 +166,8 @@ def check_readable(columns: Mapping[object, pd.Series], entries: Mapping[object,
 
 
 def _remedy(entry: str) -> str:
-    if re.fullmatch(r"\s*[<>]?\s*[-+]?[\d.]*\d(,\d+)+(\.\d*)?\s*", entry):
-        return (
-            "its comma may be decimal or part thousands: write 0.5 or 1000, or read the file with "
-            "pandas.read_csv(..., decimal=',') or (..., thousands=',') and pass the frame"
-        )
+    if remedy := remedy_of_commas(entry):
+        return remedy
     if entry.strip().casefold() in {"nd", "n.d.", "n.d"}:
         return (
             "not determined or not detected? Add it to not_analysed=..., or write the limit, "
@@ -161,3 +179,28 @@ def _remedy(entry: str) -> str:
         "write a number, '<limit', '>limit' or an empty cell, add the code to not_analysed=..., or "
         "leave the column out with elements=[...]"
     )
+
+
+def remedy_of_commas(entry: str) -> str:
+    """Return what to do about an entry with commas or points that are not decimal, else nothing.
+
+    Examples
+    --------
+    >>> remedy_of_commas("1.234,5")
+    'read the file with pandas.read_csv(..., decimal=..., thousands=...) and pass the frame'
+    """
+    match = re.fullmatch(r"\s*[<>]?\s*[-+]?([\d.,]*\d)([eE][-+]?\d+)?\s*", entry)
+    signs = re.sub(r"\d", "", match[1]) if match else ""
+    if signs == ",":
+        return (
+            "if its comma is decimal, give decimal=','; if it parts thousands, read the file with "
+            "pandas.read_csv(..., thousands=',') and pass the frame"
+        )
+    # Numbers with one point are only unreadable where decimal="," was given.
+    if signs == ".":
+        return "it has a point, but decimal=','; write one decimal sign throughout"
+    if signs:
+        return (
+            "read the file with pandas.read_csv(..., decimal=..., thousands=...) and pass the frame"
+        )
+    return ""

@@ -23,19 +23,29 @@ UNIT_SPELLINGS = {
     "percent": "%",
     "wt%": "wt%",
     "wtpct": "wt%",
+    "%wt": "wt%",
 }
 _SPELLED = "|".join(
-    re.escape(unit).replace("wt", r"wt[\s._]*")
+    re.escape(unit).replace("wt", r"[\s._]*wt[\s._]*")
     for unit in sorted(UNIT_SPELLINGS, key=len, reverse=True)
 )
 _BREAK = r"[\s_.,:;-]*"
 _UNIT_AT_END = re.compile(
     rf"(?P<rest>.*?){_BREAK}[(\[]?{_BREAK}(?P<unit>{_SPELLED})\s*[)\]]?", re.IGNORECASE
 )
-# Digestion and instrument, as in Au_FA_ppb or As_ICPMS_ppm; a list, since IR, NA or AR may be
-# an element as well.
-_METHOD = re.compile(
-    r"(?:[\s_-]+(?:FA|AAS?|AES|AR|BLEG|ICP|ICPAES|ICPMS|ICPOES|INAA|MMI|MS|NAA|OES|XRF)\d*)+$"
+# Digestion and instrument, as in Au_FA_ppb, As_ICPMS_ppm or Cu ppm ME-MS61; a list, since IR, NA
+# or AR may be an element as well.
+_METHODS = (
+    r"(?:[\s_/(\[-]+(?:4AD?|AAS?|AES|AR|BLEG|FA|ICP|ICPAES|ICPMS|ICPOES|INAA|ME|MMI|MS|NAA|OES|XRF)"
+    r"(?:\d+[A-Za-z]?)?)"
+)
+_METHOD = re.compile(rf"{_METHODS}+[)\]]?$")
+# What stands behind a unit that does not end the header, and units of other kinds: per volume, or
+# ounces of an unnamed ton.
+_LIKE_ASSAY = re.compile(
+    rf"(?P<part>[a-z]{{1,2}}(?:\d*o\d*)?){_METHODS}*[\s_.,:;(\[-]+"
+    rf"(?:(?:{_SPELLED})(?![a-z]).*|(?:oz|dwt|lb|kg|g|mg|ug|ng)/\w+\W*.*|opt\b.*)",
+    re.IGNORECASE,
 )
 _TOTAL_IRON = re.compile(r"(T?)(Fe(?:2O3|O)?)[\s_]?(T|tot|total|\(T\)|\(tot\)|\*)?", re.IGNORECASE)
 _OXIDE = re.compile(r"([a-z]{1,2})(\d*)o(\d*)", re.IGNORECASE)
@@ -53,9 +63,9 @@ def parse_header(header: Hashable) -> Header | None:
     """Return the part and unit that a column's header states, else None.
 
     Units may follow a space, underscore, hyphen or stop, or stand in brackets; a digestion or
-    instrument may stand between (``Au_FA_ppb``). Upper and lower case count only where both
-    readings are chemistry, and there the element wins: ``CO`` is cobalt, no laboratory reports
-    carbon monoxide.
+    instrument may stand between (``Au_FA_ppb``) or behind (``Cu_ppm_XRF``). Upper and lower case
+    count only where both readings are chemistry, and there the element wins: ``CO`` is cobalt, no
+    laboratory reports carbon monoxide.
 
     Parameters
     ----------
@@ -75,7 +85,7 @@ def parse_header(header: Hashable) -> Header | None:
     >>> parse_header("LABnegNR_N") is None
     True
     """
-    text = unicodedata.normalize("NFKC", str(header)).strip().replace("μ", "u")
+    text = _METHOD.sub("", _plain(header))
     unit = None
     if match := _UNIT_AT_END.fullmatch(text):
         text, unit = match["rest"], UNIT_SPELLINGS[re.sub(r"[\s._]", "", match["unit"].lower())]
@@ -84,6 +94,22 @@ def parse_header(header: Hashable) -> Header | None:
     part = _part(iron[2] if iron else text)
     total = bool(iron and (iron[1] or iron[3]))
     return Header(part, unit, total) if part else None
+
+
+def looks_like_assay(header: Hashable) -> bool:
+    """Say whether a header that :func:`parse_header` leaves starts as that of an assay would.
+
+    Examples
+    --------
+    >>> looks_like_assay("Zn_ppm_rpt"), looks_like_assay("Ag_oz/t"), looks_like_assay("Site_ppm")
+    (True, True, False)
+    """
+    match = _LIKE_ASSAY.fullmatch(_plain(header))
+    return bool(match and _part(match["part"]) and parse_header(header) is None)
+
+
+def _plain(header: Hashable) -> str:
+    return unicodedata.normalize("NFKC", str(header)).strip().replace("μ", "u")
 
 
 def _part(text: str) -> str | None:
@@ -148,6 +174,24 @@ def find_axes(headers: Sequence[Hashable], *, geographic: bool) -> tuple[Hashabl
         f"no columns named like {kind} or x and y among {list(headers)}; "
         "name them with x=... and y=..."
     )
+
+
+def bare_axes(headers: Sequence[Hashable]) -> list[Hashable]:
+    """Return the headers that are nothing but axes and come as pairs of x and y.
+
+    ``N`` and ``Y`` are elements as well; beside ``E`` or ``X``, and without a unit, they are none.
+
+    Examples
+    --------
+    >>> bare_axes(["E", "N", "Y", "Au_ppb"])
+    ['E', 'N']
+    """
+    bare = [h for h in headers if not ((said := parse_header(h)) and said.unit)]
+    found: list[Hashable] = []
+    for names in (_GEOGRAPHIC, _PROJECTED, _NEUTRAL):
+        xs, ys = ([header for header in bare if _names_axis(header, axis)] for axis in names)
+        found += [*xs, *ys] if xs and ys else []
+    return found
 
 
 def axes_look_swapped(x: Hashable, y: Hashable) -> bool:

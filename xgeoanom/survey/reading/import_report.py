@@ -31,7 +31,7 @@ class ImportReport:
     summary : str
         What was read, in a line or two.
     decisions : tuple of str
-        What was decided: columns left out, repeated elements, coordinates, codes.
+        What was decided: columns left out, repeated elements, coordinates, units.
     findings : pandas.DataFrame
         What looks wrong, a row each: ``kind``, ``where`` (column, batch or rows), ``what`` and
         ``remedy``.
@@ -101,8 +101,11 @@ def import_report(table: xr.Dataset) -> ImportReport:
       10 or more off that of any other batch. Shifted batches are left out before, and columns
       mostly below their limit are never too high.
     - ``constant_filler``: one value in half or more of at least ten measured rows of a column.
+    - ``impossible``: values above 100 %, or rows whose measured parts (loss on ignition aside) sum
+      to more than 110 %.
     - ``high_limit``: limits above ten times the median of what was measured.
     - ``above_upper_limit``: entries such as ``>100``.
+    - ``not_understood``: headers such as ``Zn_ppm_rpt`` and ``Ag_oz/t``, much like an assay's.
     - ``columns_disagree``: two columns of one element differ by more than 5 % in half of the rows.
     - ``swapped_axes``, ``outside_crs_area``, ``zero_coordinates``, ``wide_survey``: places that do
       not fit the CRS, are (0, 0), or span more than one UTM zone.
@@ -110,7 +113,7 @@ def import_report(table: xr.Dataset) -> ImportReport:
     Examples
     --------
     >>> from xgeoanom.survey.reading.read_assays import read_assays
-    >>> frame = pd.DataFrame({"x": [0.0, 500.0], "y": [0.0, 0.0], "Au_ppb": ["<0.5", "3"]})
+    >>> frame = pd.DataFrame({"x": [5e5, 6e5], "y": [9e5, 9e5], "Au_ppb": ["<0.5", "3"]})
     >>> table = read_assays(frame, crs=32650, to_crs=32650)
     >>> import_report(table).summary
     '2 samples, 1 element: 50.0 % measured, 50.0 % below known limit, from DataFrame'

@@ -13,12 +13,12 @@ Limits = Mapping[str, float | Mapping[str, float]]
 
 def apply_limits(
     value: np.ndarray, state: np.ndarray, batch: np.ndarray, given: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the detection limits of a table, and states that know of them.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the detection limits of a table, and values and states that know of them.
 
     A censored entry has the limit that it states. All others have the limit given for their batch,
     or the one that the batch's entries state, if it is one. Where ``given`` knows the limit, zeros
-    and measured values below it become values below a known limit.
+    and measured values below it become that limit, below a known limit.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def apply_limits(
     -------
     limit : numpy.ndarray
         ``(element,)``, or ``(sample, element)`` where an element has several.
-    state : numpy.ndarray
-        ``(sample, element)`` int8.
+    value, state : numpy.ndarray
+        ``(sample, element)``, float64 and int8.
 
     Examples
     --------
@@ -46,12 +46,13 @@ def apply_limits(
     by_batch = np.where(np.isnan(given), _single_limits(own, batch, len(given)), given)
     known = given[batch]
     below = (state == BELOW_UNKNOWN_LIMIT) | (state == MEASURED)
-    state = np.where(below & (value < known), BELOW_LIMIT, state).astype("int8")
+    below &= value < known
+    value, state = np.where(below, known, value), np.where(below, BELOW_LIMIT, state).astype("int8")
     one = by_batch[0]
     same = (by_batch == one) | (np.isnan(by_batch) & np.isnan(one))
     if same.all() and (np.isnan(own) | (own == one)).all():
-        return one, state
-    return np.where(np.isnan(own), by_batch[batch], own), state
+        return one, value, state
+    return np.where(np.isnan(own), by_batch[batch], own), value, state
 
 
 def _single_limits(own: np.ndarray, batch: np.ndarray, n: int) -> np.ndarray:
@@ -80,25 +81,37 @@ def given_limits(
            [ 2.,  5.]])
     """
     table = np.full((len(batches), len(elements)), np.nan)
+    known = [str(batch) for batch in batches]
     for element, limit in (limits or {}).items():
         if element not in elements:
-            raise CubeError(f"detection_limits names {element!r}; the table has {list(elements)}")
-        of_batches = limit if isinstance(limit, Mapping) else dict.fromkeys(batches, limit)
-        for batch, positive in of_batches.items():
-            if str(batch) not in batches:
-                raise CubeError(
-                    f"detection_limits of {element} name batch {batch!r}; the table has "
-                    f"{list(batches)[:20]}"
-                )
-            table[list(batches).index(str(batch)), list(elements).index(element)] = _positive(
-                element, positive
+            raise CubeError(
+                f"detection_limits names {str(element)!r}; the table has {list(elements)}"
             )
+        of_batches = limit if isinstance(limit, Mapping) else dict.fromkeys(known, limit)
+        for batch, positive in of_batches.items():
+            row = _row(str(batch), known, element)
+            table[row, list(elements).index(element)] = _positive(element, positive)
     return table
+
+
+def _row(batch: str, batches: list[str], element: str) -> int:
+    """Return the row of a batch; a table without batches has one, without a name."""
+    if batch in batches:
+        return batches.index(batch)
+    if batches == [""]:
+        raise CubeError(
+            f"detection_limits of {element} name batch {batch!r}, but the table has no batches; "
+            "give batch= the column that names them"
+        )
+    raise CubeError(
+        f"detection_limits of {element} name batch {batch!r}; the table has {batches[:20]}"
+    )
 
 
 def _positive(element: str, limit: object) -> float:
     if isinstance(limit, int | float | np.number) and 0 < limit < np.inf:
         return float(limit)
+    shown = limit.item() if isinstance(limit, np.generic) else limit
     raise CompositionError(
-        f"detection_limits of {element}: {limit!r} is no positive number; leave out those unknown"
+        f"detection_limits of {element}: {shown!r} is no positive number; leave out those unknown"
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xgeoanom.errors import CRSError, CubeError, GridError
+from xgeoanom.survey.reading.entries import remedy_of_commas, with_points
 from xgeoanom.survey.reading.headers import axes_look_swapped, find_axes
 from xgeoanom.survey.reading.import_report import Finding
 
@@ -26,7 +27,13 @@ class Places(NamedTuple):
 
 
 def locate(
-    frame: pd.DataFrame, *, crs: Any, x: Hashable | None, y: Hashable | None, to_crs: Any
+    frame: pd.DataFrame,
+    *,
+    crs: Any,
+    x: Hashable | None,
+    y: Hashable | None,
+    to_crs: Any,
+    decimal: str = ".",
 ) -> Places:
     """Find, check and reproject the coordinates of a frame.
 
@@ -39,6 +46,8 @@ def locate(
         ``to_crs`` degrees become metres of the UTM zone of the survey's centre.
     x, y : hashable, optional
         Columns of the coordinates; found by their names where not given.
+    decimal : str
+        The decimal sign of coordinates that are text.
 
     Returns
     -------
@@ -48,7 +57,7 @@ def locate(
     Raises
     ------
     CRSError
-        If no CRS is known, two disagree, or coordinates do not fit it.
+        If no CRS is known, two disagree, or all places lie outside its area of use.
     GridError
         If there are fewer than two samples, places that are missing, or geometries that are no
         points.
@@ -69,7 +78,7 @@ def locate(
         columns, decisions = [frame.geometry.name], []
     else:
         columns = list(_axes(frame, x, y, geographic=source.is_geographic))
-        xs, ys = (_numbers(frame[column], column) for column in columns)
+        xs, ys = (_numbers(frame[column], column, decimal) for column in columns)
         decisions = [f"coordinates are {columns[0]} (x) and {columns[1]} (y)"]
     findings = _check_places(xs, ys, source, columns)
     target = _parse(to_crs, "to_crs") if to_crs is not None else _metric(xs, ys, source)
@@ -116,14 +125,16 @@ def _axes(
     return x, y
 
 
-def _numbers(column: pd.Series, name: Hashable) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+def _numbers(column: pd.Series, name: Hashable, decimal: str) -> np.ndarray:
+    pointed = with_points(column, decimal)
+    values = pd.to_numeric(pointed, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
-        row = column.index[bad[0]]
+        entry = str(column.iloc[bad[0]])
+        remedy = remedy_of_commas(entry) or "write decimal numbers, or leave these rows out"
         raise GridError(
-            f"row {row}, column {name!r}: {str(column.iloc[bad[0]])!r} is no coordinate"
-            f"{_more(bad.size - 1)}; write decimal numbers, or leave these rows out"
+            f"row {column.index[bad[0]]}, column {name!r}: {entry!r} is no coordinate"
+            f"{_more(bad.size - 1)}; {remedy}"
         )
     return values
 
@@ -159,20 +170,44 @@ def _check_places(x: np.ndarray, y: np.ndarray, crs: Any, columns: list[Hashable
 def _check_area(
     x: np.ndarray, y: np.ndarray, crs: Any, columns: list[Hashable]
 ) -> tuple[str, str, str]:
-    """Return kind, finding and remedy of places outside the area of the CRS; empty if none."""
+    """Return kind, finding and remedy of places outside the area of the CRS; empty if none.
+
+    Raises CRSError where all are, farther than a neighbour's zone: what comes out would be no place
+    of the survey.
+    """
+    outside = ~_inside(x, y, crs)
+    turned = _inside(y, x, crs) if outside.any() else ~outside
+    if not _inside(x, y, crs, margin=UTM_ZONE_WIDTH).any():
+        raise CRSError(_all_outside(x, y, crs, swapped=turned.mean() > 0.5))
     if len(columns) == 2 and axes_look_swapped(*columns):
         what = f"x and y look swapped: x is {columns[0]}, y is {columns[1]}"
         return "swapped_axes", what, "Exchange x=... and y=..."
-    outside = ~_inside(x, y, crs)
     if not outside.any():
         return "", "", ""
-    turned = _inside(y, x, crs)
     what = f"{int(outside.sum())} of {x.size} places lie outside the area of {_name(crs)}"
     if outside.mean() > 0.5 and turned.mean() > 0.5:
         what = f"x and y look swapped: {what}, and inside it the other way round"
         return "swapped_axes", what, "Exchange x=... and y=..."
     remedy = "Check crs: another zone or datum, or degrees where metres are meant?"
     return "outside_crs_area", what, remedy
+
+
+def _all_outside(x: np.ndarray, y: np.ndarray, crs: Any, *, swapped: bool) -> str:
+    area = crs.area_of_use
+    if swapped:
+        remedy = "x and y look swapped: exchange x=... and y=..."
+    elif crs.is_projected and np.abs(x).max() <= 360 and np.abs(y).max() <= 90:
+        remedy = "they look like degrees: try crs=4326"
+    else:
+        remedy = "choose crs by the zone, hemisphere and datum of the coordinates"
+    return (
+        f"all {x.size} places lie outside the area of crs={_name(crs)} (longitude {area.west:g} to "
+        f"{area.east:g}, latitude {area.south:g} to {area.north:g}): {_extent(x, y)}; {remedy}"
+    )
+
+
+def _extent(x: np.ndarray, y: np.ndarray) -> str:
+    return f"x runs from {x.min():g} to {x.max():g}, y from {y.min():g} to {y.max():g}"
 
 
 def _check_extent(x: np.ndarray, y: np.ndarray, crs: Any) -> Iterator[tuple[str, str, str]]:
@@ -190,20 +225,22 @@ def _check_degrees(x: np.ndarray, y: np.ndarray, crs: Any) -> None:
     if np.abs(y).max() <= 90 and np.abs(x).max() <= 360:
         return
     hint = "x and y look swapped" if np.abs(y).max() <= 360 else "are they metres?"
-    raise CRSError(
-        f"coordinates are no degrees of crs={_name(crs)}: x runs from {x.min():g} to "
-        f"{x.max():g}, y from {y.min():g} to {y.max():g}; {hint}"
-    )
+    raise CRSError(f"coordinates are no degrees of crs={_name(crs)}: {_extent(x, y)}; {hint}")
 
 
-def _inside(x: np.ndarray, y: np.ndarray, crs: Any) -> np.ndarray:
-    """Say which places lie in the area of use that the EPSG register states for a CRS."""
+def _inside(x: np.ndarray, y: np.ndarray, crs: Any, margin: float = 0.0) -> np.ndarray:
+    """Say which places lie in the area of use that the EPSG register states for a CRS.
+
+    ``margin`` widens it, in degrees of longitude.
+    """
     area = crs.area_of_use
     if area is None:
         return np.ones(x.size, dtype=bool)
     lon, lat = _transform(x, y, crs, "EPSG:4326")
+    lon = np.where(np.isfinite(lon), lon, np.nan)  # no place at all, so far off the coordinates are
     width = (area.east - area.west) % 360 or 360.0  # areas may cross the antimeridian
-    east = (lon - area.west) % 360
+    width, west = width + 2 * margin, area.west - margin
+    east = (lon - west) % 360
     return (east <= width) & (area.south <= lat) & (lat <= area.north)
 
 

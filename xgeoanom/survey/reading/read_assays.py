@@ -10,8 +10,9 @@ import xarray as xr
 from xgeoanom.conventions import NOT_ANALYSED, provenance
 from xgeoanom.errors import CompositionError, CubeError
 from xgeoanom.survey.reading.assembling import RESERVED, assemble, summary
-from xgeoanom.survey.reading.columns import AssayColumn, assay_columns
+from xgeoanom.survey.reading.columns import AssayColumn, assay_columns, overruled
 from xgeoanom.survey.reading.entries import ZERO_STATES, Entries, check_readable, read_entries
+from xgeoanom.survey.reading.headers import bare_axes, looks_like_assay
 from xgeoanom.survey.reading.import_report import Finding, pack_report
 from xgeoanom.survey.reading.limits import Limits
 from xgeoanom.survey.reading.places import locate
@@ -19,8 +20,8 @@ from xgeoanom.survey.reading.resolving import Assay, resolve
 from xgeoanom.survey.reading.sources import open_source
 
 Groups = Mapping[str, list[AssayColumn]]
-# Codes for what was not analysed; no laboratory has a limit of 999.
-CODES = (-9999, -99999, -999)
+# Codes for what was not analysed; no laboratory has a limit of 99 or 999.
+CODES = (-99, -999, -9999, -99999)
 
 
 def read_assays(
@@ -32,8 +33,9 @@ def read_assays(
     to_crs: Any = None,
     elements: Sequence[str] | Mapping[str, Hashable] | None = None,
     units: str | Mapping[str, str] | None = None,
-    not_analysed: Collection[object] = CODES,
+    not_analysed: Collection[object] = (),
     zeros: str = "below_unknown_limit",
+    decimal: str = ".",
     detection_limits: Limits | None = None,
     sample_id: Hashable | None = None,
     batch: Hashable | None = None,
@@ -51,7 +53,9 @@ def read_assays(
     Parameters
     ----------
     source : str, pathlib.Path, pandas.DataFrame or geopandas.GeoDataFrame
-        The samples, or a file of them: CSV (comma, semicolon or tab), Excel, Parquet, GeoPackage.
+        The samples, or a file of them: CSV (comma, semicolon or tab; UTF-8, the header in its first
+        line), Excel, Parquet, GeoPackage. Read other files with pandas (``encoding=...``,
+        ``skiprows=...``) and pass the frame.
     crs : Any, optional
         CRS of the coordinates, such as 4326; needed unless the source has its own.
     x, y : hashable, optional
@@ -63,15 +67,21 @@ def read_assays(
         Elements or oxides to read, converted by stoichiometry where the file has the other; or
         the column of each. By default all that headers name.
     units : str, or mapping of str to str, optional
-        Unit of columns whose header states none, or of those named by header or element.
+        Unit of columns whose header states none; a mapping, by header or element, also overrules
+        headers, and the report says so.
     not_analysed : collection
-        Codes for what was not analysed, numbers or words, besides empty cells, ``n.a.`` and such.
+        Further codes for what was not analysed, numbers or words. Empty cells, ``n.a.`` and such,
+        -99, -999, -9999 and -99999 always are.
     zeros : str
         What a zero means: ``"below_unknown_limit"``, ``"not_analysed"`` or ``"measured"``.
+    decimal : str
+        The decimal sign of numbers in CSV and text, ``"."`` or ``","`` (``12,5`` and ``<0,5``).
     detection_limits : mapping of str to float, or to mapping of batch to float, optional
-        Limits by element, in the unit of the table, where entries do not state them.
+        Limits by element, in the unit of the table, where entries do not state them: what lies
+        below becomes that limit. By batch they need ``batch``.
     sample_id, batch : hashable, optional
         Columns of the samples' numbers, and of their batch: report, laboratory job, leach, year.
+        They become text, so that ``table["batch"].isin(["104743"])`` finds report 104743.
     keep : sequence of hashable
         Further columns to carry along the samples.
 
@@ -87,18 +97,20 @@ def read_assays(
     Raises
     ------
     CubeError
-        If the source cannot be read, is cut short, lacks columns or repeats headers.
+        If the source cannot be read, lacks columns, repeats headers, or is cut short as far as can
+        be seen: a CSV that ends with a whole row looks complete.
     CompositionError
         If an entry cannot be read, or a unit or limit is missing or unknown.
     CRSError
-        If the CRS is missing, or does not fit the coordinates.
+        If the CRS is missing, or all places lie outside its area of use.
     GridError
         If there are fewer than two samples, or coordinates are missing.
 
     Examples
     --------
     >>> frame = pd.DataFrame({
-    ...     "Easting": [500, 900], "Northing": [0, 300], "Au_ppb": ["<0.5", "3"], "SiO2 %": [61, 0],
+    ...     "Easting": [5e5, 6e5], "Northing": [6e6, 6.1e6],
+    ...     "Au_ppb": ["<0.5", "3"], "SiO2 %": [61, 0],
     ... })
     >>> table = read_assays(frame, crs=32750)
     >>> table["concentration"].values
@@ -108,16 +120,20 @@ def read_assays(
     array([[1, 0],
            [0, 2]], dtype=int8)
     """
-    _check_options(not_analysed, zeros, keep)
+    _check_options(not_analysed, zeros, decimal, keep)
+    codes = [*CODES, *not_analysed]
     names = [column for column in (sample_id, batch) if column is not None]
-    frame, name = open_source(source, names)
+    frame, name = open_source(source, names, decimal)
     _check_columns(frame, [*names, *keep])
-    places = locate(frame, crs=crs, x=x, y=y, to_crs=to_crs)
-    taken = {*places.columns, *names, *keep}
-    headers = [header for header in frame.columns if header not in taken]
+    places = locate(frame, crs=crs, x=x, y=y, to_crs=to_crs, decimal=decimal)
+    rest = [header for header in frame.columns if header not in places.columns]
+    # Who names the column of each element knows that N is nitrogen.
+    axes = [] if isinstance(elements, Mapping) else bare_axes(rest)
+    headers = [header for header in rest if header not in {*names, *keep, *axes}]
     groups = assay_columns(headers, elements=elements, units=units)
-    entries = _read_columns(frame, groups, not_analysed, zeros)
+    entries = _read_columns(frame, groups, codes, zeros, decimal)
     assays, decisions, found = _resolve_all(groups, entries, wanted=elements is not None)
+    ignored, unknown = _ignored(headers, entries, wanted=elements is not None)
     table, suspicions = assemble(
         assays,
         places,
@@ -125,18 +141,19 @@ def read_assays(
         batch=None if batch is None else frame[batch],
         sample_id=None if sample_id is None else frame[sample_id],
         keep={str(column): frame[column] for column in keep},
+        rows=frame.index,
     )
     table.attrs = provenance(
         "read_assays",
         source=name,
         columns={assay.name: str(assay.column.header) for assay in assays},
-        not_analysed=list(not_analysed),
+        not_analysed=codes,
         zeros=zeros,
     )
     table.attrs |= pack_report(
         f"{summary(table)}, from {name}",
-        [*places.decisions, *decisions, *_ignored(headers, entries)],
-        [*places.findings, *_above_limit(entries), *found, *suspicions],
+        [*places.decisions, *_axes_left_out(axes), *_overruled(groups), *decisions, *ignored],
+        [*places.findings, *unknown, *_above_limit(entries), *found, *suspicions],
     )
     return table
 
@@ -144,7 +161,11 @@ def read_assays(
 # ------------------------------------------------------------------------------------- checks
 
 
-def _check_options(not_analysed: Collection[object], zeros: str, keep: Sequence[Hashable]) -> None:
+def _check_options(
+    not_analysed: Collection[object], zeros: str, decimal: str, keep: Sequence[Hashable]
+) -> None:
+    if decimal not in (".", ","):
+        raise CompositionError(f"decimal={decimal!r} must be '.' or ','")
     if zeros not in ZERO_STATES:
         raise CompositionError(f"zeros={zeros!r} must be one of {list(ZERO_STATES)}")
     if isinstance(not_analysed, str) or not isinstance(not_analysed, Collection):
@@ -166,12 +187,12 @@ def _check_columns(frame: pd.DataFrame, wanted: list[Hashable]) -> None:
 
 
 def _read_columns(
-    frame: pd.DataFrame, groups: Groups, not_analysed: Collection[object], zeros: str
+    frame: pd.DataFrame, groups: Groups, codes: Collection[object], zeros: str, decimal: str
 ) -> dict[Hashable, Entries]:
     headers = {column.header: None for columns in groups.values() for column in columns}
     series = {header: frame[header] for header in headers}
     entries = {
-        header: read_entries(column, not_analysed=not_analysed, zeros=zeros)
+        header: read_entries(column, not_analysed=codes, zeros=zeros, decimal=decimal)
         for header, column in series.items()
     }
     check_readable(series, entries)
@@ -198,9 +219,34 @@ def _resolve_all(
     return [one.assay for one in filled], decisions, [f for one in filled for f in one.findings]
 
 
-def _ignored(headers: list[Hashable], entries: Mapping[Hashable, Entries]) -> list[str]:
-    rest = [str(header) for header in headers if header not in entries]
-    return [f"not read, since they are no assays: {', '.join(rest)}"] if rest else []
+def _axes_left_out(axes: list[Hashable]) -> list[str]:
+    listed = ", ".join(map(str, axes))
+    return [f"not read, since they look like coordinates: {listed}"] if axes else []
+
+
+def _overruled(groups: Groups) -> list[str]:
+    told = overruled([column for columns in groups.values() for column in columns])
+    return [f"units overrule the headers: {', '.join(told)}"] if told else []
+
+
+def _ignored(
+    headers: list[Hashable], entries: Mapping[Hashable, Entries], *, wanted: bool
+) -> tuple[list[str], list[Finding]]:
+    """Say which columns were not read, and which of them may well be assays."""
+    rest = [header for header in headers if header not in entries]
+    unknown = [] if wanted else [header for header in rest if looks_like_assay(header)]
+    told = ", ".join(str(header) for header in rest if header not in unknown)
+    reason = "not asked for" if wanted else "since they are no assays"
+    findings = [
+        Finding(
+            "not_understood",
+            str(header),
+            "looks like an assay, but its header or unit is not understood, so it was not read",
+            "Rename it, as in 'Au_ppb', or name it with elements={...} and units={...}.",
+        )
+        for header in unknown
+    ]
+    return [f"not read, {reason}: {told}"] if told else [], findings
 
 
 def _above_limit(entries: Mapping[Hashable, Entries]) -> list[Finding]:

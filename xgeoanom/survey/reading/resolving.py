@@ -135,4 +135,8 @@ def _compare(lead: Assay, other: Assay) -> tuple[bool, str]:
         return True, "no row has both"
     ratio = other.value[both] / lead.value[both]
     agree = bool(np.median(np.abs(ratio - 1)) <= AGREEMENT)
-    return agree, f"their ratio is {np.median(ratio):.3g} (median of {int(both.sum())} rows)"
+    low, high = np.percentile(ratio, [25, 75], method="inverted_cdf")
+    return agree, (
+        f"their ratio is {np.median(ratio):.3g} (median of {ratio.size} rows, quartiles {low:.3g} "
+        f"and {high:.3g})"
+    )

@@ -20,7 +20,16 @@ class Source(NamedTuple):
     name: str
 
 
-def open_source(source: str | Path | pd.DataFrame, text: Collection[Hashable]) -> Source:
+# Where a file is not as most are, pandas reads it; its frame is a source as well.
+_BY_PANDAS = (
+    "read it with pandas (encoding=... for other alphabets, skiprows=... for lines above the "
+    "header) and pass the frame"
+)
+
+
+def open_source(
+    source: str | Path | pd.DataFrame, text: Collection[Hashable], decimal: str = "."
+) -> Source:
     """Read a table from a path, or take a frame, and check that it has rows and distinct headers.
 
     Parameters
@@ -29,6 +38,8 @@ def open_source(source: str | Path | pd.DataFrame, text: Collection[Hashable]) -
         What holds the samples.
     text : collection of hashable
         Columns that are names rather than numbers: their leading zeros are kept.
+    decimal : str
+        The decimal sign of CSV.
 
     Returns
     -------
@@ -50,7 +61,7 @@ def open_source(source: str | Path | pd.DataFrame, text: Collection[Hashable]) -
         frame, name = source, type(source).__name__
     elif isinstance(source, str | Path):
         path = Path(source)
-        frame, name = _read(path, text), path.name
+        frame, name = _read(path, text, decimal), path.name
     else:
         raise CubeError(
             f"source is a {type(source).__name__}; give a path, a DataFrame or a GeoDataFrame"
@@ -62,7 +73,7 @@ def open_source(source: str | Path | pd.DataFrame, text: Collection[Hashable]) -
     return Source(frame, name)
 
 
-def _read(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
+def _read(path: Path, text: Collection[Hashable], decimal: str) -> pd.DataFrame:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise CubeError(
@@ -72,7 +83,7 @@ def _read(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
     if not path.is_file():
         raise CubeError(f"source={str(path)!r} does not exist")
     try:
-        return reader(path, text)
+        return reader(path, text, decimal)
     except XGeoAnomError:
         raise
     except ImportError as error:
@@ -82,11 +93,11 @@ def _read(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
         reason = " ".join(str(error).split())
         raise CubeError(
             f"{path.name} cannot be read ({reason}); is it complete, and what its name says? "
-            "Or read it with pandas and pass the frame"
+            f"Or {_BY_PANDAS}"
         ) from error
 
 
-def _read_csv(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
+def _read_csv(path: Path, text: Collection[Hashable], decimal: str) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
     separator = max(",;\t|", key=header.count)
@@ -101,8 +112,11 @@ def _read_csv(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
             index_col=False,
             skip_blank_lines=False,
             low_memory=False,
+            decimal=decimal,
             dtype=dict.fromkeys(text, str),
         )
+    if frame.shape[1] == 1:
+        raise CubeError(f"{path.name} has one column, {frame.columns[0]!r}; {_BY_PANDAS}")
     return _numbered(frame)
 
 
@@ -122,7 +136,7 @@ def _check_last_line(path: Path, separator: str, width: int) -> None:
         )
 
 
-def _read_excel(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
+def _read_excel(path: Path, text: Collection[Hashable], _: str) -> pd.DataFrame:
     sheets = pd.read_excel(path, sheet_name=None, dtype=dict.fromkeys(text, str))
     filled = {name: sheet for name, sheet in sheets.items() if not sheet.empty}
     if len(filled) > 1:
@@ -133,7 +147,7 @@ def _read_excel(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
     return _numbered(next(iter((filled or sheets).values())))
 
 
-def _read_parquet(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
+def _read_parquet(path: Path, *_: object) -> pd.DataFrame:
     try:
         return gpd.read_parquet(path)
     except ValueError as error:
@@ -142,7 +156,7 @@ def _read_parquet(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _read_layer(path: Path, text: Collection[Hashable]) -> pd.DataFrame:
+def _read_layer(path: Path, *_: object) -> pd.DataFrame:
     layers = gpd.list_layers(path)["name"].tolist()
     if len(layers) > 1:
         raise CubeError(
@@ -157,7 +171,7 @@ def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(pd.RangeIndex(2, len(frame) + 2), axis="index")
 
 
-_READERS: dict[str, Callable[[Path, Collection[Hashable]], pd.DataFrame]] = {
+_READERS: dict[str, Callable[[Path, Collection[Hashable], str], pd.DataFrame]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".txt": _read_csv,
@@ -179,5 +193,7 @@ def _check_headers(frame: pd.DataFrame, name: str) -> None:
         for header in headers
         if (match := re.fullmatch(r"(.+)\.\d+", header)) and match[1] in headers
     }
+    if sum(header.startswith("Unnamed: ") for header in headers) > len(headers) / 2:
+        raise CubeError(f"the first line of {name} is no header: {headers[:4]}...; {_BY_PANDAS}")
     if repeated:
         raise CubeError(f"{name} has several columns named {sorted(repeated)}; keep one of each")

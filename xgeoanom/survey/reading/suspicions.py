@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wilcoxon
 
-from xgeoanom.conventions import BELOW_LIMIT, MEASURED
+from xgeoanom.conventions import BELOW_LIMIT, MEASURED, PPM_PER_UNIT
 from xgeoanom.survey.reading.import_report import Finding
 
 # Filler: one value in at least so many measured rows and in this share of them.
 FILLER_ROWS, FILLER_SHARE = 10, 0.5
 # A limit this many times the median of measured values is more likely a code.
 HIGH_LIMIT = 10.0
+# No part exceeds 100 %; parts may sum to a little more, since each has its error.
+WHOLE, TOTAL = 1e6, 1.1e6
 # A batch needs so many values in a column to speak of its level there.
 MIN_ROWS = 3
 # Off the bulk: factor to the column's median, and to the level of the most similar other batch.
@@ -31,7 +33,7 @@ SHIFTS = (-2, -1, 1, 2)
 def check_columns(
     headers: Sequence[str], units: Sequence[str], value: np.ndarray, state: np.ndarray
 ) -> list[Finding]:
-    """Return findings on single columns: filler, and limits above what was measured.
+    """Return findings on single columns: filler, values above 100 %, and limits above values.
 
     Parameters
     ----------
@@ -50,6 +52,7 @@ def check_columns(
     for header, unit, values, states in zip(headers, units, value.T, state.T, strict=True):
         measured = np.sort(values[states == MEASURED])
         found += _filler(header, unit, measured)
+        found += _impossible(header, unit, measured)
         found += _high_limits(header, unit, measured, values[states == BELOW_LIMIT])
     return found
 
@@ -70,6 +73,17 @@ def _filler(header: str, unit: str, measured: np.ndarray) -> Iterator[Finding]:
         )
 
 
+def _impossible(header: str, unit: str, measured: np.ndarray) -> Iterator[Finding]:
+    n = int((measured * PPM_PER_UNIT[unit] > WHOLE).sum())
+    if n:
+        yield Finding(
+            "impossible",
+            header,
+            f"{n} of {measured.size} measured rows are above 100 %, up to {measured[-1]:g} {unit}",
+            "Check the unit, and whether the column holds assays at all.",
+        )
+
+
 def _high_limits(
     header: str, unit: str, measured: np.ndarray, limits: np.ndarray
 ) -> Iterator[Finding]:
@@ -84,6 +98,41 @@ def _high_limits(
             f"measured, {np.median(measured):g}",
             "If it is a code, add it to not_analysed=...; else such rows tell little.",
         )
+
+
+def check_totals(
+    parts: Sequence[str], ppm: np.ndarray, state: np.ndarray, rows: pd.Index
+) -> list[Finding]:
+    """Return a finding on rows whose measured parts sum to well over 100 %.
+
+    Loss on ignition is left out: its carbon and sulphur may be assayed as well.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Elements or oxides that the laboratory reported.
+    ppm, state : numpy.ndarray
+        ``(sample, element)``, in ppm.
+    rows : pandas.Index
+        What to call the samples.
+
+    Examples
+    --------
+    >>> ppm = np.array([[6e5, 5.5e5], [6e5, 1e5]])
+    >>> check_totals(["SiO2", "Fe2O3"], ppm, np.zeros((2, 2)), pd.Index([2, 3]))[0].what
+    '1 of 2 rows sum to more than 110 %, up to 115 % in row 2'
+    """
+    counted = (state == MEASURED) & (np.array(parts) != "LOI")
+    total = np.where(counted, ppm, 0.0).sum(axis=1)
+    n = int((total > TOTAL).sum())
+    if not n:
+        return []
+    most = int(total.argmax())
+    what = (
+        f"{n} of {total.size} rows sum to more than {TOTAL / 1e4:g} %, up to "
+        f"{total[most] / 1e4:.4g} % in row {rows[most]}"
+    )
+    return [Finding("impossible", "rows", what, "Check the units of the major elements.")]
 
 
 # ----------------------------------------------------------------------------------- batches
