@@ -2,6 +2,7 @@
 
 from xgeoanom.plot.components import biplot
 from xgeoanom.plot.curves import capture, roc, training, window_sweep
+from xgeoanom.plot.fractal import concentration_area, spectrum_area
 from xgeoanom.plot.gridding_error import gridding_error, predicted_observed
 from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
 from xgeoanom.plot.quality import control_chart, thompson_howarth
@@ -14,6 +15,7 @@ __all__ = [
     "capture",
     "censoring",
     "class_map",
+    "concentration_area",
     "control_chart",
     "correlation",
     "element_map",
@@ -22,6 +24,7 @@ __all__ = [
     "roc",
     "samples",
     "score_map",
+    "spectrum_area",
     "thompson_howarth",
     "training",
     "variogram",
