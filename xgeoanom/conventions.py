@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -243,6 +244,7 @@ def provenance(method: str, /, *, seed: int | None = None, **parameters: Any) ->
     return attrs | {"version": version()}
 
 
+@cache  # reading it takes milliseconds
 def version() -> str:
     """Return the installed version of xgeoanom."""
     return metadata.version("xgeoanom")

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 BASIS = ("parts", "part_units", "denominator", "partition")  # attrs of a log-ratio
 BLOCK_BYTES = 16e6  # larger ones cost more in page faults than smaller ones in calls
 BLOCKS_A_SIDE, SMALL_SIDE = 4, 32  # so that a small grid keeps several cores busy, too
-RANGE_SAMPLES = 1000  # at least so many tell how far values are carried
+RANGE_SAMPLES = 500  # at least so many tell how far values are carried
 TILE = 8  # cells a side that the kernels take together
 Bounds = tuple[float, float, float, float]
 
