@@ -10,31 +10,14 @@ from georeferenced import assert_georeferenced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pykrige.ok import OrdinaryKriging
+from surveys import EAST, NORTH, random_survey
 
 from xgeoanom.errors import CRSError, CubeError, GridError, XGeoAnomError
 from xgeoanom.survey.kriging import BLOCK_BYTES, BLOCK_SIDE, krige
 from xgeoanom.survey.variogram import Structure, Variogram
 
-EAST, NORTH = 500_000.0, 4_000_000.0
 SPHERICAL = Variogram.spherical(1.0, 4000.0, nugget=0.2)
 LN20 = np.log(20)  # pykrige's models reach other shares of their sill at their range
-
-
-def survey(n=60, elements=("Au", "Cu", "Zn"), *, missing=0.0, seed=0, crs=32645):
-    """Return a survey table of ``n`` random samples on 10 x 10 km."""
-    rng = np.random.default_rng(seed)
-    values = rng.lognormal(size=(n, len(elements)))
-    values[rng.random(values.shape) < missing] = np.nan
-    x, y = rng.uniform(0, 10_000, (2, n))
-    return xr.Dataset(
-        {"concentration": (("sample", "element"), values)},
-        {
-            "x": ("sample", EAST + x),
-            "y": ("sample", NORTH + y),
-            "element": list(elements),
-            "unit": ("element", ["ppm"] * len(elements)),
-        },
-    ).rio.write_crs(crs)
 
 
 def by_pykrige(table, cube, variogram, k=None, backend="vectorized"):
@@ -93,7 +76,7 @@ ORACLES = [
 @pytest.mark.parametrize("variogram", ORACLES, ids=str)
 @pytest.mark.parametrize("k", [None, 16])
 def test_equals_pykrige(variogram, k):
-    table = survey(elements=["Au", "Cu"], missing=0.0 if k is None else 0.2)
+    table = random_survey(elements=["Au", "Cu"], missing=0.0 if k is None else 0.2)
     cube = krige(table, variogram, spacing=900.0, n_neighbors=k or table.sizes["sample"])
     expected = by_pykrige(table, cube, variogram, k, "loop" if k else "vectorized")
     np.testing.assert_allclose(cube.values, expected[0], rtol=1e-6)
@@ -101,7 +84,7 @@ def test_equals_pykrige(variogram, k):
 
 
 def test_one_variogram_for_each_element():
-    table = survey(missing=0.1)
+    table = random_survey(missing=0.1)
     variograms = {"Zn": ORACLES[2], "Au": SPHERICAL, "Cu": SPHERICAL}
     cube = krige(table, variograms, spacing=700.0)
     for element, variogram in variograms.items():
@@ -113,7 +96,7 @@ def test_one_variogram_for_each_element():
 
 
 def test_missing_samples_spoil_only_their_element():
-    table = survey()
+    table = random_survey()
     holed = table.copy(deep=True)
     holed["concentration"][10:25, 1] = np.nan
     whole, cube = (krige(each, SPHERICAL, spacing=500.0) for each in (table, holed))
@@ -130,7 +113,7 @@ def test_missing_samples_spoil_only_their_element():
     log=st.booleans(),
 )
 def test_chunks_and_order_of_samples_do_not_matter(chunks, round_to, log):
-    table = survey(missing=0.2)
+    table = random_survey(missing=0.2)
     # Rounded: samples coincide, and ties abound.
     table = table.assign_coords(
         {name: (table[name] / round_to).round() * round_to for name in "xy"}
@@ -146,7 +129,7 @@ def test_chunks_and_order_of_samples_do_not_matter(chunks, round_to, log):
 
 @pytest.mark.parametrize("flip", ["y", "x"])
 def test_direction_of_like_does_not_matter(flip):
-    table = survey(missing=0.2)
+    table = random_survey(missing=0.2)
     cube = krige(table, SPHERICAL, spacing=400.0)
     turned = krige(table, SPHERICAL, like=cube.isel({flip: slice(None, None, -1)}))
     assert turned[flip][0] == cube[flip][-1]
@@ -155,7 +138,7 @@ def test_direction_of_like_does_not_matter(flip):
 
 @pytest.mark.parametrize("ascending", [True, False])
 def test_tilted_planes_have_the_right_side_up(ascending):
-    table = survey(400, ["northing", "easting"])
+    table = random_survey(400, ["northing", "easting"])
     table["concentration"][:] = np.column_stack([table["y"] - NORTH, table["x"] - EAST])
     variogram = Variogram.gaussian(1e8, 20_000.0)
     grid = krige(table, variogram, spacing=500.0).sortby("y", ascending=ascending)
@@ -172,7 +155,7 @@ def test_tilted_planes_have_the_right_side_up(ascending):
 @settings(max_examples=10)
 @given(seed=st.integers(0, 99), missing=st.sampled_from([0.0, 0.3]))
 def test_exact_at_samples_without_nugget(seed, missing):
-    table = survey(30, missing=missing, seed=seed)
+    table = random_survey(30, missing=missing, seed=seed)
     there = krige(table, Variogram.exponential(1.0, 5000.0), like=table, n_neighbors=8)
     assert there.dims == ("element", "sample")
     values = table["concentration"].values.T
@@ -183,7 +166,7 @@ def test_exact_at_samples_without_nugget(seed, missing):
 
 
 def test_samples_at_one_place_count_as_their_mean_without_nugget():
-    table = survey(40)
+    table = random_survey(40)
     double = xr.concat([table, table * 3], "sample")
     double["concentration"][45, 1] = np.nan
     mean = table.copy(deep=True)
@@ -199,7 +182,7 @@ def test_samples_at_one_place_count_as_their_mean_without_nugget():
 
 
 def test_samples_at_one_place_with_nugget_lower_the_variance():
-    table = survey(40)
+    table = random_survey(40)
     double = xr.concat([table, table], "sample")
     once = krige(table, SPHERICAL, like=table, n_neighbors=40)
     twice = krige(double, SPHERICAL, like=table, n_neighbors=80)
@@ -207,14 +190,14 @@ def test_samples_at_one_place_with_nugget_lower_the_variance():
 
 
 def test_constant_stays_constant():
-    table = survey()
+    table = random_survey()
     table["concentration"][:] = 7.0
     cube = krige(table, SPHERICAL, spacing=500.0)
     np.testing.assert_allclose(cube, 7.0, rtol=1e-12)
 
 
 def test_log_is_exact_at_samples_without_nugget():
-    table = survey(30)
+    table = random_survey(30)
     there = krige(table, Variogram.exponential(1.0, 5000.0), like=table, log=True)
     np.testing.assert_allclose(there, table["concentration"].T, rtol=1e-6)
 
@@ -222,7 +205,7 @@ def test_log_is_exact_at_samples_without_nugget():
 def test_log_has_no_bias():
     """Of many log-normal fields, the mean of the estimates and of the truth at one place."""
     n_fields = 20_000
-    table = survey(3, [f"E{i}" for i in range(n_fields)])
+    table = random_survey(3, [f"E{i}" for i in range(n_fields)])
     variogram = Variogram.exponential(0.8, 5000.0, nugget=0.1)
     place = table.isel(sample=[0]).assign_coords(
         x=("sample", [EAST + 5000.0]), y=("sample", [NORTH + 5000.0])
@@ -240,7 +223,7 @@ def test_log_has_no_bias():
 
 
 def test_max_distance_leaves_holes():
-    table = survey()
+    table = random_survey()
     cube = krige(table, SPHERICAL, spacing=200.0, max_distance=600.0)
     apart = np.hypot(
         cube.x.values[None, :, None] - table.x.values, cube.y.values[:, None, None] - table.y.values
@@ -252,7 +235,7 @@ def test_max_distance_leaves_holes():
 
 def test_nothing_is_computed_at_the_call(no_compute, caplog):
     with no_compute(), caplog.at_level(logging.INFO, "xgeoanom.survey.gridding"):
-        cube = krige(survey(), SPHERICAL, spacing=10.0)
+        cube = krige(random_survey(), SPHERICAL, spacing=10.0)
     assert cube.chunks is not None
     assert cube["kriging_variance"].chunks == cube.chunks
     assert f"{cube.data.npartitions} blocks of up to 64 x 64 cells" in caplog.text
@@ -261,14 +244,16 @@ def test_nothing_is_computed_at_the_call(no_compute, caplog):
 
 def test_blocks_are_bounded():
     for n_elements in (1, 40):
-        cube = krige(survey(elements=[f"E{i}" for i in range(n_elements)]), SPHERICAL, spacing=2.0)
+        cube = krige(
+            random_survey(elements=[f"E{i}" for i in range(n_elements)]), SPHERICAL, spacing=2.0
+        )
         rows, cols = cube.chunks[1][0], cube.chunks[2][0]
         assert max(rows, cols) <= BLOCK_SIDE
         assert 2 * n_elements * rows * cols * 8 <= 1.1 * BLOCK_BYTES
 
 
 def test_georeferenced_and_described():
-    table = survey(missing=0.1)
+    table = random_survey(missing=0.1)
     like = krige(table, SPHERICAL, spacing=800.0)[0].drop_vars(
         ["element", "unit", "kriging_variance"]
     )
@@ -291,7 +276,7 @@ def test_georeferenced_and_described():
 
 
 def test_survives_netcdf(tmp_path):
-    cube = krige(survey(), dict.fromkeys(("Au", "Cu", "Zn"), SPHERICAL), spacing=900.0)
+    cube = krige(random_survey(), dict.fromkeys(("Au", "Cu", "Zn"), SPHERICAL), spacing=900.0)
     cube.to_netcdf(tmp_path / "cube.nc")
     with xr.open_dataarray(tmp_path / "cube.nc", decode_coords="all") as back:
         xr.testing.assert_allclose(back.load(), cube.compute())
@@ -314,11 +299,11 @@ def test_survives_netcdf(tmp_path):
 )
 def test_bad_arguments(arguments, error, says):
     with pytest.raises(error, match=says):
-        krige(survey(), **{"variogram": SPHERICAL, **arguments})
+        krige(random_survey(), **{"variogram": SPHERICAL, **arguments})
 
 
 def test_log_of_zero():
-    table = survey()
+    table = random_survey()
     table["concentration"][3, 1] = 0.0
     with pytest.raises(CubeError, match="'Cu'.*replace_censored"):
         krige(table, SPHERICAL, spacing=500.0, log=True)
@@ -326,4 +311,4 @@ def test_log_of_zero():
 
 def test_degrees_are_refused():
     with pytest.raises(CRSError, match="degrees"):
-        krige(survey().rio.write_crs(4326), SPHERICAL, spacing=0.1)
+        krige(random_survey().rio.write_crs(4326), SPHERICAL, spacing=0.1)

@@ -128,8 +128,19 @@ def screen_elements(
 def auc_z(auc: float, n_positive: int, n_negative: int) -> float:
     """Return how many standard errors an AUC lies above 0.5.
 
-    Huang et al. (2022), Minerals 12, 1112, eqs. 1-2; the standard error is
-    :func:`auc_standard_error`. Errors are those of that function.
+    Huang et al. (2022), Minerals 12, 1112, eqs. 1-2.
+
+    Parameters
+    ----------
+    auc : float
+        From 0 to 1.
+    n_positive, n_negative : int
+        Examples of both classes, at least one each.
+
+    Raises
+    ------
+    LabelError
+        As :func:`auc_standard_error`, whose standard error it is.
 
     Examples
     --------
