@@ -83,6 +83,7 @@ class Detector(ABC):
     device: str | None = None
 
     name: ClassVar[str]
+    supervised: ClassVar[bool] = True  # False: learns what is usual, and needs no deposit
     needs: ClassVar[tuple[str, ...]] = ()
     explanations: ClassVar[dict[str, Explanation]] = {}
 
@@ -139,7 +140,7 @@ class Detector(ABC):
     def fit(
         self,
         cube: xr.DataArray,
-        labels: xr.DataArray,
+        labels: xr.DataArray | None = None,
         *,
         evidence: xr.Dataset | None = None,
     ) -> Self:
@@ -152,6 +153,7 @@ class Detector(ABC):
         labels : xarray.DataArray
             ``(y, x)``: 1 deposit, 0 background, -1 unlabelled. Without 0 cells the detector
             draws its own background, ``draws`` times; with them it uses exactly these, once.
+            A detector that is not ``supervised`` needs none, and keeps off cells labelled 1.
         evidence : xarray.Dataset, optional
             Rasters named in ``needs``.
 
@@ -167,7 +169,7 @@ class Detector(ABC):
         """
         cube = cube_of(cube)
         check_cube(cube)
-        check_labels(labels, cube)
+        labels = self._checked(labels, cube)
         self._check_size(cube)
         self._evidence(evidence, cube)
         self._remember(cube)
@@ -299,10 +301,19 @@ class Detector(ABC):
         self.scale_ = np.where(summary["scale"] > 0, summary["scale"], 1.0).astype("float64")
         self.valid_ = summary["valid"].transpose(Y, X)
 
+    def _checked(self, labels: xr.DataArray | None, cube: xr.DataArray) -> xr.DataArray:
+        """Return ``labels``, or a map without any for a detector that needs none."""
+        if labels is not None:
+            check_labels(labels, cube, deposits=self.supervised)
+            return labels
+        if self.supervised:
+            raise LabelError(f"labels=None: {type(self).__name__} learns from deposits; give some")
+        return xr.full_like(cube.isel({ELEMENT: 0}, drop=True), UNLABELLED, dtype="int8")
+
     def _usable(self, labels: xr.DataArray) -> xr.DataArray:
         """Drop labels on missing cells."""
         labels = labels.where(self.valid_.values, UNLABELLED).astype("int8")
-        if not (labels == DEPOSIT).any():
+        if self.supervised and not (labels == DEPOSIT).any():
             raise LabelError("labels: every deposit lies on cells with missing values")
         return labels
 

@@ -13,7 +13,7 @@ from xgeoanom.errors import CubeError
 def detect(
     ds: xr.Dataset,
     detector: Detector,
-    labels: Hashable | xr.DataArray,
+    labels: Hashable | xr.DataArray | None = None,
     *,
     evidence: xr.Dataset | None = None,
     name: str | None = None,
@@ -27,7 +27,8 @@ def detect(
     detector : Detector
         Fitted in place, so that it can be saved afterwards.
     labels : str or xarray.DataArray
-        A variable's name or a raster: 1 deposit, 0 background, -1 unlabelled.
+        A variable's name or a raster: 1 deposit, 0 background, -1 unlabelled. Only a detector
+        that is not ``supervised`` does without.
     evidence : xarray.Dataset, optional
         Rasters that the detector needs; by default variables of ``ds``.
     name : str, optional
@@ -44,9 +45,8 @@ def detect(
         As :meth:`Detector.fit` and :meth:`Detector.predict` do.
     """
     name = _name_of_score(ds, detector, name)
-    detector.fit(
-        cube_of(ds), raster_of(ds, labels, "labels"), evidence=ds if evidence is None else evidence
-    )
+    rasters = None if labels is None else raster_of(ds, labels, "labels")
+    detector.fit(cube_of(ds), rasters, evidence=ds if evidence is None else evidence)
     return predict(ds, detector, evidence=evidence, name=name)
 
 

@@ -133,7 +133,7 @@ class PPFCNN(Detector):
         """Return the 13 convolutions (section 4.2)."""
         return PairCNN(n_inputs=2 if self.pair == "stack" else 1, tail=self.tail)
 
-    def fit(self, cube: Any, labels: Any, *, evidence: Any = None) -> Self:
+    def fit(self, cube: Any, labels: Any = None, *, evidence: Any = None) -> Self:
         """Learn from labelled cells, as every detector; keep one draw where ``combine`` says so."""
         super().fit(cube, labels, evidence=evidence)
         if self.combine == "best":

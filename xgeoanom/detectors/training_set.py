@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from xgeoanom.blocks import gather
-from xgeoanom.conventions import UNLABELLED, X, Y
+from xgeoanom.conventions import BACKGROUND, DEPOSIT, UNLABELLED, X, Y
 from xgeoanom.geology.labels import deposit_ids
 
 Standardise = Callable[[np.ndarray], np.ndarray]
@@ -36,6 +36,33 @@ def examples_of(
         {"values": (("example", "element", "dy", "dx"), values), **variables},
         coords={Y: ("example", cube[Y].values[rows]), X: ("example", cube[X].values[cols])},
     )
+
+
+def usual_ground(
+    cube: xr.DataArray,
+    labels: xr.DataArray,
+    valid: xr.DataArray,
+    standardise: Standardise,
+    *,
+    halo: int,
+    most: int,
+    rng: np.random.Generator,
+) -> xr.Dataset:
+    """Return standardised patches around cells from which to learn what is usual.
+
+    These are the labelled background or, without any, all ``valid`` cells but deposits; of more
+    than ``most``, so many at random. ``values`` is (example, element, dy, dx).
+    """
+    marks = labels.values
+    background = marks == BACKGROUND
+    usual = (background if background.any() else marks != DEPOSIT) & valid.values
+    rows, cols = np.nonzero(usual)
+    # From north to south, so that a seed gives one fit whichever way y runs.
+    order = np.lexsort((cube[X].values[cols], -cube[Y].values[rows]))
+    if order.size > most:
+        order = order[np.sort(rng.choice(order.size, size=most, replace=False))]
+    values = standardise(gather(cube.data, rows[order], cols[order], halo=halo))
+    return xr.Dataset({"values": (("example", "element", "dy", "dx"), values)})
 
 
 def held_out(

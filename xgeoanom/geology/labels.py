@@ -194,7 +194,9 @@ def deposit_ids(labels: xr.DataArray) -> xr.DataArray:
     return _id_raster(np.where(marked, ids, NO_DEPOSIT), labels)
 
 
-def check_labels(labels: xr.DataArray, like: xr.DataArray | xr.Dataset) -> None:
+def check_labels(
+    labels: xr.DataArray, like: xr.DataArray | xr.Dataset, *, deposits: bool = True
+) -> None:
     """Raise unless ``labels`` mark at least one deposit on the grid of ``like``.
 
     Parameters
@@ -203,6 +205,8 @@ def check_labels(labels: xr.DataArray, like: xr.DataArray | xr.Dataset) -> None:
         ``(y, x)``: 1 deposit, 0 background, -1 unlabelled; a lazy one is computed.
     like : xarray.DataArray or Dataset
         Cube, dataset or raster.
+    deposits : bool
+        Whether there must be one.
 
     Raises
     ------
@@ -218,11 +222,11 @@ def check_labels(labels: xr.DataArray, like: xr.DataArray | xr.Dataset) -> None:
     >>> check_labels(labels, labels)
     """
     check_same_grid(labels, like, "labels")  # type: ignore[arg-type]
-    _checked_values(labels)
+    _checked_values(labels, deposits)
 
 
-def _checked_values(labels: xr.DataArray) -> np.ndarray:
-    """Return the labels ``(y, x)`` if they are labels and hold a deposit."""
+def _checked_values(labels: xr.DataArray, deposits: bool = True) -> np.ndarray:
+    """Return the labels ``(y, x)`` if they are labels and, of ``deposits``, hold one."""
     if set(labels.dims) != {Y, X}:
         raise LabelError(f"labels have dims {labels.dims}, not ('y', 'x')")
     values = np.asarray(labels.transpose(Y, X).values)
@@ -236,7 +240,7 @@ def _checked_values(labels: xr.DataArray) -> np.ndarray:
             f"labels hold {np.unique(wrong)[:5].tolist()}; only 1 (deposit), 0 (background) and "
             "-1 (unlabelled) are allowed"
         )
-    if not (values == DEPOSIT).any():
+    if deposits and not (values == DEPOSIT).any():
         raise LabelError("labels hold no deposit cell (1); see label_deposits")
     return values
 
