@@ -1,8 +1,8 @@
 """Cross-validation by fold: what a detector scores on ground that it never learnt from."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 BLOCK_CELLS = 64
 
+FromLabels: TypeAlias = Callable[[xr.DataArray, xr.DataArray], xr.DataArray]
+
 
 @dataclass(frozen=True)
 class _Split:
@@ -49,7 +51,7 @@ class _Split:
 
 def cross_validate(
     ds: xr.Dataset | xr.DataArray,
-    detector: "Detector",
+    detector: "Detector | FromLabels",
     labels: Hashable | xr.DataArray,
     folds: Hashable | xr.DataArray,
     *,
@@ -68,8 +70,9 @@ def cross_validate(
     ----------
     ds : Dataset or DataArray
         The cube, as for :func:`detect`. A chunked cube is predicted block by block.
-    detector : Detector
-        Hyperparameters; it is copied for each fold and itself left unfitted.
+    detector : Detector or callable
+        Hyperparameters; it is copied for each fold and itself left unfitted. Or a function of
+        the whole cube and the fold's training labels that returns a score ``(y, x)``.
     labels : str or DataArray
         1 deposit, 0 background, -1 unlabelled; a variable of ``ds`` or a raster.
     folds : str or DataArray
@@ -104,7 +107,7 @@ def cross_validate(
     labels = raster_of(ds, labels, "labels").load()
     folds = raster_of(ds, folds, "folds").load()
     evidence = ds if evidence is None and isinstance(ds, xr.Dataset) else evidence
-    halo = detector.footprint.halo
+    halo = 0 if _is_function(detector) else detector.footprint.halo  # type: ignore[union-attr]
     if folds.attrs.get("kind") != RANDOM:
         _check_buffer(cube, halo, buffer_cells)
     splits = _splits(labels, folds, halo, buffer_cells)
@@ -113,6 +116,10 @@ def cross_validate(
         _score_fold(oof, cube, detector, split, evidence)
     attrs = provenance("cross_validate", detector=repr(detector), buffer_cells=buffer_cells)
     return _report(oof, labels, folds, splits, buffer_cells, attrs)
+
+
+def _is_function(detector: "Detector | FromLabels") -> bool:
+    return not hasattr(detector, "fit")
 
 
 def _check_buffer(cube: xr.DataArray, halo: int, buffer_cells: int) -> None:
@@ -179,19 +186,28 @@ def _check_split(split: _Split, labels: xr.DataArray, ids: np.ndarray) -> None:
 def _score_fold(
     oof: np.ndarray,
     cube: xr.DataArray,
-    detector: "Detector",
+    detector: "Detector | FromLabels",
     split: _Split,
     evidence: xr.Dataset | None,
 ) -> None:
-    """Fit on what the split leaves open and write the fold's scores into ``oof``."""
+    """Learn from what the split leaves open and write the fold's scores into ``oof``."""
+    if _is_function(detector):
+        score = detector(cube, split.labels).transpose(Y, X)  # type: ignore[operator]
+    else:
+        score = _fitted_score(cube, detector, split, evidence)  # type: ignore[arg-type]
+    box = ndimage.find_objects(split.held_out.astype("int8"))[0]
+    inside = split.held_out[box]
+    oof[box][inside] = score.isel({Y: box[0], X: box[1]}).values[inside]
+
+
+def _fitted_score(
+    cube: xr.DataArray, detector: "Detector", split: _Split, evidence: xr.Dataset | None
+) -> xr.DataArray:
     ground = xr.DataArray(split.open_ground, dims=(Y, X))
     fitted = replace(detector).fit(cube.where(ground), split.labels, evidence=evidence)
     # Of a lazy map only the blocks around the fold are computed.
     lazy = cube if cube.chunks is not None else cube.chunk({Y: BLOCK_CELLS, X: BLOCK_CELLS})
-    score = fitted.predict(lazy, evidence=evidence)["score"].transpose(Y, X)
-    box = ndimage.find_objects(split.held_out.astype("int8"))[0]
-    inside = split.held_out[box]
-    oof[box][inside] = score.isel({Y: box[0], X: box[1]}).values[inside]
+    return fitted.predict(lazy, evidence=evidence)["score"].transpose(Y, X)
 
 
 def _report(

@@ -6,6 +6,7 @@ from xgeoanom.plot.fractal import concentration_area, spectrum_area
 from xgeoanom.plot.gridding_error import gridding_error, predicted_observed
 from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
 from xgeoanom.plot.quality import control_chart, thompson_howarth
+from xgeoanom.plot.ranking import comparison
 from xgeoanom.plot.summaries import censoring, correlation
 from xgeoanom.plot.survey import samples
 from xgeoanom.plot.variogram import variogram
@@ -15,6 +16,7 @@ __all__ = [
     "capture",
     "censoring",
     "class_map",
+    "comparison",
     "concentration_area",
     "control_chart",
     "correlation",
