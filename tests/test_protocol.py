@@ -9,10 +9,14 @@ import xarray as xr
 from georeferenced import assert_georeferenced
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from surveys import small_cube, small_labels
 
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN, load_detector
+from xgeoanom.detectors.autoencoder import Autoencoder, ConvAutoencoder
+from xgeoanom.detectors.sklearn_detector import SklearnDetector
+from xgeoanom.detectors.weighted_elements import WeightedElements
 
 DETECTORS = {
     "ppf_cnn": lambda **params: PPFCNN(
@@ -21,9 +25,33 @@ DETECTORS = {
     "ppf_cnn prototype": lambda **params: PPFCNN(
         **{"score": "prototype", "draws": 2, "epochs": 1, "seed": 0, **params}
     ),
+    "autoencoder": lambda **params: Autoencoder(**{"draws": 2, "epochs": 1, "seed": 0, **params}),
+    "conv_autoencoder": lambda **params: ConvAutoencoder(
+        **{"window": 5, "draws": 2, "epochs": 1, "seed": 0, **params}
+    ),
+    "sklearn classifier": lambda **params: SklearnDetector(
+        **{"estimator": RandomForestClassifier(9), "window": 3, "draws": 2, "seed": 0, **params}
+    ),
+    "sklearn outliers": lambda **params: SklearnDetector(
+        **{
+            "estimator": IsolationForest(n_estimators=9),
+            "window": 5,
+            "draws": 2,
+            "seed": 0,
+            **params,
+        }
+    ),
+    "weighted_elements": lambda **params: WeightedElements(
+        **{"least_contrast": 0.5, "most": 150, "draws": 2, "seed": 0, **params}
+    ),
 }
 
 every = pytest.mark.parametrize("make", DETECTORS.values(), ids=DETECTORS)
+
+
+def those(*, supervised):
+    names = [name for name, make in DETECTORS.items() if make().supervised == supervised]
+    return pytest.mark.parametrize("make", [DETECTORS[name] for name in names], ids=names)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +210,18 @@ def test_unfitted_detectors_say_so(make, cube, tmp_path):
             act(make())
 
 
+@those(supervised=False)
+def test_what_is_usual_is_learnt_without_deposits(make, cube, labels):
+    none = xr.full_like(labels, -1)
+    scores = [
+        make().fit(cube, given).predict(cube)["score"]
+        for given in (None, none, labels.where(cube.isnull().any("element"), -1).astype("int8"))
+    ]
+    for score in scores[1:]:
+        np.testing.assert_array_equal(score, scores[0])
+    assert not np.allclose(fitted(make, cube, labels).predict(cube)["score"], scores[0])
+
+
 @every
 def test_explanations_have_places_and_elements(make, cube, labels):
     detector = fitted(make, cube, labels)
@@ -240,7 +280,7 @@ def test_concentrations_are_warned_of(make, cube, labels):
 class TestBadInput:
     """Each of these must fail before training starts, with its own kind of error."""
 
-    @every
+    @those(supervised=True)
     def test_labels_without_deposits(self, make, cube, labels):
         with pytest.raises(xga.errors.LabelError, match="deposit"):
             make().fit(cube, xr.zeros_like(labels))
@@ -301,7 +341,7 @@ class TestBadInput:
         with pytest.raises(xga.errors.CubeError, match="Cu.*no value"):
             make().fit(empty, labels)
 
-    @every
+    @those(supervised=True)
     def test_deposits_on_missing_cells_only(self, make, cube, labels):
         with pytest.raises(xga.errors.LabelError, match="missing"):
             make().fit(cube.where(labels != 1), labels)

@@ -105,17 +105,30 @@ from xgeoanom.versions import show_versions
 
 if TYPE_CHECKING:
     from xgeoanom import detectors, plot
-    from xgeoanom.detectors import detect, load_detector, ppf_cnn, predict
+    from xgeoanom.detectors import (
+        autoencoder,
+        baselines,
+        conv_autoencoder,
+        detect,
+        load_detector,
+        ppf_cnn,
+        predict,
+        sklearn_score,
+    )
     from xgeoanom.evaluation.window_sweep import window_sweep
 
 # Loaded when first named: torch takes seconds.
 _LAZY = {
     "detectors": "xgeoanom.detectors",
     "plot": "xgeoanom.plot",
+    "autoencoder": "xgeoanom.detectors",
+    "baselines": "xgeoanom.detectors",
+    "conv_autoencoder": "xgeoanom.detectors",
     "detect": "xgeoanom.detectors",
     "load_detector": "xgeoanom.detectors",
     "ppf_cnn": "xgeoanom.detectors",
     "predict": "xgeoanom.detectors",
+    "sklearn_score": "xgeoanom.detectors",
     "window_sweep": "xgeoanom.evaluation.window_sweep",
 }
 
@@ -134,7 +147,9 @@ __all__ = [
     "auc_from_labels",
     "auc_standard_error",
     "auc_z",
+    "autoencoder",
     "average_precision",
+    "baselines",
     "blank_contamination",
     "capture_at",
     "capture_band",
@@ -149,6 +164,7 @@ __all__ = [
     "compare",
     "comparison_table",
     "concentration_area",
+    "conv_autoencoder",
     "correlation",
     "cross_validate",
     "datasets",
@@ -214,6 +230,7 @@ __all__ = [
     "show_versions",
     "singularity",
     "site_shift_null",
+    "sklearn_score",
     "spatial_folds",
     "spectrum_area",
     "target_element",

@@ -152,6 +152,18 @@ def cell_size(grid: xr.DataArray | xr.Dataset) -> tuple[float, float]:
     return _step(grid, Y), _step(grid, X)
 
 
+def north_up(grid: xr.DataArray | xr.Dataset) -> dict[str, slice]:
+    """Return what turns ``grid`` by ``isel`` north up and east right, and a second time back.
+
+    >>> grid = xr.Dataset(coords={"y": [0.0, 500.0], "x": [0.0, 500.0]})
+    >>> grid.isel(north_up(grid)).y.values
+    array([500.,   0.])
+    """
+    height, width = cell_size(grid)
+    steps = {Y: -1 if height > 0 else 1, X: 1 if width > 0 else -1}
+    return {dim: slice(None, None, step) for dim, step in steps.items()}
+
+
 def _step(grid: xr.DataArray | xr.Dataset, dim: str) -> float:
     if dim not in grid.coords or grid.sizes[dim] < 2:
         raise GridError(

@@ -9,7 +9,7 @@ import xarray as xr
 from surveys import small_cube
 
 import xgeoanom as xga
-from xgeoanom.detectors import PPFCNN
+from xgeoanom.detectors import PPFCNN, Autoencoder
 from xgeoanom.errors import CubeError, GridError, LabelError
 from xgeoanom.evaluation.compare import PROXIMITY
 
@@ -99,6 +99,14 @@ class TestNumbers:
         assert result["auc"] == xga.honest_auc(oof, deposits, **measures).auc
         assert result["training_auc"] == xga.honest_auc(whole, deposits, **measures).auc
         assert result["kind"] == "trained"
+
+    def test_a_detector_that_needs_no_deposit_is_label_free(self, yardstick, deposits):
+        result = xga.compare({"code": Autoencoder(epochs=1)}, yardstick, **FAST)
+        one = result.sel(survey="", score="code")
+        score = Autoencoder(epochs=1, seed=0).fit(yardstick.clr).predict(yardstick.clr)["score"]
+        honest = xga.honest_auc(score, deposits, min_distance=1200.0, max_distance=400.0)
+        assert one["auc"] == honest.auc
+        assert one["kind"] == "label-free"
 
     def test_proximity_is_to_other_deposits(self, yardstick, cube, deposits):
         """A cell of a fold is as far as the nearest deposit of another fold."""

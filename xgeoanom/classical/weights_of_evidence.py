@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import expit
 from scipy.stats import norm
 
 from xgeoanom.conventions import DEPOSIT, X, Y, cell_size, check_same_grid, provenance, raster_on
@@ -82,16 +83,16 @@ def weights_of_evidence(patterns: xr.Dataset, labels: xr.DataArray) -> xr.Datase
             f"labels mark {n} of the {n_cells} cells with known patterns as deposits; there must "
             "be some of either kind"
         )
-    counts = np.stack([_counts(layer, deposit) for layer in values])
-    corrected = [name for name, four in zip(names, counts, strict=True) if (four == 0).any()]
-    counts[(counts == 0).any(axis=(1, 2))] += 0.5
-    table = _weights(counts)
-    posterior, std = _posterior(values, known, table, n, n_cells)
+    counts = np.stack([tally(layer, deposit) for layer in values])
+    empty = (counts == 0).any(axis=(1, 2))
+    table = weights_of(counts)
+    posterior, std = posterior_of(values, table, n, n_cells)
+    posterior[~known], std[~known] = np.nan, np.nan
     attrs = {
         **provenance("weights_of_evidence", patterns=names),
         "n_deposits": n,
-        "corrected": ", ".join(corrected),
-        **_independence(values[:, known], posterior[known], std[known], n),
+        "corrected": ", ".join(name for name, one in zip(names, empty, strict=True) if one),
+        **independence(values[:, known], posterior[known], std[known], n),
     }
     like = patterns[names[0]]
     maps = {
@@ -135,7 +136,7 @@ def _check_values(values: np.ndarray, names: list[str]) -> None:
             )
 
 
-def _counts(layer: np.ndarray, deposit: np.ndarray) -> np.ndarray:
+def tally(layer: np.ndarray, deposit: np.ndarray) -> np.ndarray:
     """Return known cells by pattern (present, absent) and deposit (with, without)."""
     return np.array(
         [
@@ -146,36 +147,44 @@ def _counts(layer: np.ndarray, deposit: np.ndarray) -> np.ndarray:
     )
 
 
-def _weights(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Return weights and their variances from counts ``(evidence, pattern, deposit)``."""
-    weights = np.log(counts / counts.sum(axis=1, keepdims=True))
-    weights = weights[:, :, 0] - weights[:, :, 1]
-    variances = (1 / counts).sum(axis=2)
-    contrast = weights[:, 0] - weights[:, 1]
+def weights_of(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return weights and variances from counts ``(..., pattern, deposit)``, corrected for 0."""
+    counts = np.where((counts == 0).any(axis=(-2, -1), keepdims=True), counts + 0.5, counts)
+    weights = np.log(counts / counts.sum(axis=-2, keepdims=True))
+    weights = weights[..., 0] - weights[..., 1]
+    variances = (1 / counts).sum(axis=-1)
+    contrast = weights[..., 0] - weights[..., 1]
     return {
-        "w_plus": weights[:, 0],
-        "w_minus": weights[:, 1],
-        "w_plus_variance": variances[:, 0],
-        "w_minus_variance": variances[:, 1],
+        "w_plus": weights[..., 0],
+        "w_minus": weights[..., 1],
+        "w_plus_variance": variances[..., 0],
+        "w_minus_variance": variances[..., 1],
         "contrast": contrast,
-        "studentised_contrast": contrast / np.sqrt(variances.sum(axis=1)),
+        "studentised_contrast": contrast / np.sqrt(variances.sum(axis=-1)),
     }
 
 
-def _posterior(
-    values: np.ndarray, known: np.ndarray, table: dict[str, np.ndarray], n: int, n_cells: int
+def posterior_of(
+    values: np.ndarray, table: dict[str, np.ndarray], n: int, n_cells: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the posterior and its standard deviation, NaN where nothing is known."""
-    logit, variance = np.full(known.shape, np.log(n / (n_cells - n))), np.full(known.shape, 1 / n)
-    for k, layer in enumerate(values):
-        for present, sign in ((1, "plus"), (0, "minus")):
-            logit[layer == present] += table[f"w_{sign}"][k]
-            variance[layer == present] += table[f"w_{sign}_variance"][k]
-    posterior = np.where(known, 1 / (1 + np.exp(-logit)), np.nan)
-    return posterior, posterior * np.sqrt(variance)  # Bonham-Carter (1994), eq. 9-30
+    """Return the posterior and its standard deviation from patterns ``(evidence, ...)``."""
+    prior = np.log(n / (n_cells - n))
+    logit = prior + sum_of_weights(values, table["w_plus"], table["w_minus"])
+    variances = table["w_plus_variance"], table["w_minus_variance"]
+    posterior = expit(logit)
+    # Bonham-Carter (1994), eq. 9-30
+    return posterior, posterior * np.sqrt(1 / n + sum_of_weights(values, *variances))
 
 
-def _independence(
+def sum_of_weights(values: np.ndarray, present: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """Add up over ``(evidence, ...)`` what is present and what is absent; unknown adds 0."""
+    total = np.zeros(values.shape[1:])
+    for layer, plus, minus in zip(values, present, absent, strict=True):
+        total += np.where(layer == 1, plus, np.where(layer == 0, minus, 0.0))
+    return total
+
+
+def independence(
     values: np.ndarray, posterior: np.ndarray, std: np.ndarray, n: int
 ) -> dict[str, Any]:
     """Return the sum of the posterior against ``n``, tested (Agterberg and Cheng, 2002)."""

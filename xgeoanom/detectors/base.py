@@ -24,6 +24,7 @@ from xgeoanom.conventions import (
     check_cube,
     check_same_grid,
     cube_of,
+    north_up,
     provenance,
     raster_on,
     units_of,
@@ -31,7 +32,7 @@ from xgeoanom.conventions import (
 from xgeoanom.detectors import model_file
 from xgeoanom.detectors.explain import explain_at
 from xgeoanom.detectors.training import seeded
-from xgeoanom.detectors.training_set import examples_of
+from xgeoanom.detectors.training_set import examples_of, scaling_of
 from xgeoanom.errors import (
     CubeError,
     EvidenceError,
@@ -172,6 +173,8 @@ class Detector(ABC):
         labels = self._checked(labels, cube)
         self._check_size(cube)
         self._evidence(evidence, cube)
+        turn = north_up(cube)
+        cube, labels = cube.isel(turn), labels.isel(turn)
         self._remember(cube)
         labels = self._usable(labels.transpose(Y, X).load())
         context = self.prepare(cube)
@@ -203,11 +206,13 @@ class Detector(ABC):
         self._check_fitted(cube)
         self._check_size(cube)
         rasters = self._evidence(evidence, cube)
+        turn = north_up(cube)
+        cube = cube.isel(turn)
         layers = ["score"] if len(self.networks_) == 1 else ["score", "std"]
         maps = map_halo(
             _score_block,
             cube.data,
-            *(rasters[name].data for name in self.needs),
+            *(rasters[name].isel(turn).data for name in self.needs),
             footprint=self.footprint,
             shared=(self, self.prepare(cube)),
             layers=len(layers),
@@ -221,7 +226,7 @@ class Detector(ABC):
                 )
                 for k, layer in enumerate(layers)
             }
-        )
+        ).isel(turn)
 
     def explain(
         self, cube: xr.DataArray, at: Sequence[tuple[float, float]], *, how: str | None = None
@@ -250,6 +255,7 @@ class Detector(ABC):
         """
         cube = cube_of(cube)
         self._check_fitted(cube)
+        cube = cube.isel(north_up(cube))
         return explain_at(self, cube, at, how or next(iter(self.explanations)))
 
     def save(self, path: str | Path) -> None:
@@ -277,20 +283,7 @@ class Detector(ABC):
         """Keep what predict must find again, and scaling by the mean and spread of valid cells."""
         self.elements_, self.units_, self.log_ratio_ = _identity(cube)
         self.seed_ = resolve(self.seed)
-        with np.errstate(invalid="ignore"):  # infinite values are told of below
-            summary = xr.Dataset(
-                {
-                    "mean": cube.mean((Y, X)),
-                    "scale": cube.std((Y, X)),
-                    "valid": cube.notnull().all(ELEMENT),
-                }
-            ).compute()
-        if summary["mean"].isnull().any():
-            empty = cube[ELEMENT].values[summary["mean"].isnull().values].tolist()
-            raise CubeError(f"element={empty} has no value anywhere; drop it with .drop_sel")
-        if not np.isfinite(summary["mean"]).all():
-            infinite = cube[ELEMENT].values[~np.isfinite(summary["mean"].values)].tolist()
-            raise CubeError(f"element={infinite} has infinite values; set them to NaN")
+        summary = scaling_of(cube)
         if self.log_ratio_ == "none":
             warnings.warn(
                 "the cube holds concentrations, not log-ratios; take xga.clr(cube) first",

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from xgeoanom.conventions import version
+from xgeoanom.detectors import estimator_json
 from xgeoanom.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def save(detector: "Detector", path: Path) -> None:
     if not path.parent.is_dir():
         raise ModelFileError(f"path={str(path)!r}: its folder does not exist; make it first")
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
+    text = json.dumps(header, default=estimator_json.to_json)
+    save_file(tensors, partial, metadata={_KEY: text})
     os.replace(partial, path)
 
 
@@ -86,11 +88,14 @@ def _class_named(kind: type["Detector"], name: str, path: Path) -> Any:
 
 
 def _from_json(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples: turn lists back."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in hyperparameters.items()
-    }
+    """JSON knows no tuples and no estimators: turn lists and objects back."""
+
+    def revived(value: Any) -> Any:
+        if isinstance(value, list):
+            return tuple(value)
+        return estimator_json.from_json(value) if isinstance(value, dict) else value
+
+    return {name: revived(value) for name, value in hyperparameters.items()}
 
 
 def _network(detector: "Detector", tensors: dict[str, torch.Tensor], prefix: str) -> Any:

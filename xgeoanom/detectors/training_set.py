@@ -6,10 +6,31 @@ import numpy as np
 import xarray as xr
 
 from xgeoanom.blocks import gather
-from xgeoanom.conventions import BACKGROUND, DEPOSIT, UNLABELLED, X, Y
+from xgeoanom.conventions import BACKGROUND, DEPOSIT, ELEMENT, UNLABELLED, X, Y
+from xgeoanom.errors import CubeError
 from xgeoanom.geology.labels import deposit_ids
 
 Standardise = Callable[[np.ndarray], np.ndarray]
+
+
+def scaling_of(cube: xr.DataArray) -> xr.Dataset:
+    """Return ``mean`` and ``scale`` of each element and ``valid`` ``(y, x)``: nothing missing."""
+    with np.errstate(invalid="ignore"):  # infinite values are told of below
+        scaling = xr.Dataset(
+            {
+                "mean": cube.mean((Y, X)),
+                "scale": cube.std((Y, X)),
+                "valid": cube.notnull().all(ELEMENT),
+            }
+        ).compute()
+    mean, names = scaling["mean"].values, cube[ELEMENT].values
+    if np.isnan(mean).any():
+        empty = names[np.isnan(mean)].tolist()
+        raise CubeError(f"element={empty} has no value anywhere; drop it with .drop_sel")
+    if not np.isfinite(mean).all():
+        infinite = names[~np.isfinite(mean)].tolist()
+        raise CubeError(f"element={infinite} has infinite values; set them to NaN")
+    return scaling
 
 
 def examples_of(

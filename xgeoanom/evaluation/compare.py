@@ -91,8 +91,8 @@ def compare(
 
     A detector is scored out of fold: leave one deposit out, with the yardstick's buffer, the same
     folds for all. Beside it stand the numbers that flatter: the AUC by cell of a random split,
-    and the AUC on the deposits that the whole map was trained on. A function that sees no deposit
-    is scored as it is. Every table carries the controls: the target element, alone and smoothed,
+    and the AUC on the deposits that the whole map was trained on. What sees no deposit, a function
+    or a detector that is not ``supervised``, is scored as it is. Every table carries the controls: the target element, alone and smoothed,
     the sum of pathfinders, a robust principal component, distance to the other deposits,
     sampling density where the samples are given, and a random smooth map.
 
@@ -107,7 +107,7 @@ def compare(
     n_shifts : int
         Shifts of :func:`site_shift_null`.
     n_refits : int
-        Refits of :func:`random_site_null` for each detector: by far the longest part; 0 for none.
+        Refits of :func:`random_site_null` for each trained one: by far the longest part; 0 for none.
     level : float
         Of the intervals.
     seed : int or Generator, optional
@@ -197,10 +197,10 @@ def _trials(
         for name, control in controls.items():
             trials.append(_Trial(survey, name, "control", control, yardstick))
         for name, given in methods.items():
-            kind = "trained" if _is_detector(given) else "label-free"
             method: Any = given
-            if kind == "trained":
+            if _is_detector(method):
                 method = replace(method, seed=protocol.seed)
+            kind = "trained" if _is_detector(method) and method.supervised else "label-free"
             trials.append(_Trial(survey, name, kind, method, yardstick))
     return trials
 
@@ -221,7 +221,7 @@ def _announce(trials: list[_Trial], protocol: _Protocol) -> None:
 
 def _run(trial: _Trial, protocol: _Protocol, folder: Path | None) -> dict[str, Any]:
     """Return the record of a trial: read if it is there, else measured and written."""
-    key = {**asdict(protocol), "method": repr(trial.method) if trial.kind == "trained" else ""}
+    key = {**asdict(protocol), "detector": repr(trial.method) * _is_detector(trial.method)}
     if folder is not None:
         found = read_trial(folder, trial.survey, trial.name, key, trial.yardstick)
         if found is not None:
@@ -254,7 +254,10 @@ def _score(trial: _Trial, protocol: _Protocol) -> tuple[xr.DataArray, dict[str, 
             score = _out_of_fold(method, yardstick, yardstick.labels)
         return score, {"seconds": cost.seconds, "memory_mb": cost.memory_mb}
     with Cost() as cost:
-        found = method(yardstick.cube)
+        if _is_detector(method):
+            found = replace(method).fit(yardstick.clr).predict(yardstick.clr)
+        else:
+            found = method(yardstick.cube)
         score = (found["score"] if isinstance(found, xr.Dataset) else found).compute()
     # Nothing was trained: what is left of a random split is counting cells, not deposits.
     return score, {
