@@ -68,8 +68,66 @@ def test_card_says_what_is_there(ds):
     assert "<script>" not in xr.Dataset({"<script>": 1}).anom._repr_html_()
 
 
+# --------------------------------------------------------------------------------- delegation
+
+ACCESSORS = (accessor._Accessor, accessor.DataArrayAccessor, accessor.DatasetAccessor)
+METHODS = [
+    pytest.param(cls, name, id=f"{cls.__name__}-{name}")
+    for cls in ACCESSORS
+    for name, member in vars(cls).items()
+    if inspect.isfunction(member) and not name.startswith("_")
+]
+# What a function is called with stands before the dot of its method.
+OBJECTS = {"cube", "composition", "raster", "concentration", "like", "score", "scores", "patterns"}
+OBJECTS |= {"ds", "dataset"}
+
+
+def parameters(func):
+    return list(inspect.signature(func).parameters.values())
+
+
+@pytest.mark.parametrize(("cls", "name"), METHODS)
+def test_method_has_the_parameters_of_its_function(cls, name):
+    ours = [(p.name, p.kind, p.default) for p in parameters(getattr(cls, name))[1:]]
+    theirs = [(p.name, p.kind, p.default) for p in parameters(getattr(xga, name))]
+    (missing,) = [p for p in theirs if p not in ours]
+    assert missing[0] in OBJECTS
+    assert ours == [p for p in theirs if p != missing]
+
+
+@pytest.mark.parametrize(("cls", "name"), METHODS)
+def test_method_hands_on_every_argument(cls, name, ds, monkeypatch):
+    """Each argument is an object of its own, so that none can be swapped or left out."""
+    function, calls = getattr(xga, name), []
+    monkeypatch.setattr(xga, name, lambda *args, **kwargs: calls.append((args, kwargs)))
+    method = getattr(cls(ds["clr"]), name)
+    given = {p.name: object() for p in parameters(method) if p.kind is not p.VAR_KEYWORD}
+    positional = [p.name for p in parameters(method) if p.kind is p.POSITIONAL_OR_KEYWORD]
+    method(*(given[p] for p in positional), **{p: given[p] for p in given if p not in positional})
+    (args, kwargs) = calls[0]
+    received = inspect.signature(function).bind(*args, **kwargs).arguments
+    (own,) = received.keys() - given.keys()
+    assert ds["clr"].identical(received.pop(own))
+    assert received == given
+
+
+def test_every_classical_method_is_there():
+    missing = {
+        name for name in xga.classical.__all__ if not hasattr(accessor.DatasetAccessor, name)
+    }
+    assert missing <= set(vars(accessor.DataArrayAccessor))
+
+
+def test_scores_of_a_dataset_and_of_an_array_are_one(ds):
+    expected = xga.rx(ds["clr"], inner=3, outer=7)
+    xr.testing.assert_identical(ds.anom.rx(inner=3, outer=7), expected)
+    xr.testing.assert_identical(ds["clr"].anom.rx(inner=3, outer=7), expected)
+    gold = ds["clr"].sel(element="Au")
+    xr.testing.assert_identical(gold.anom.local_gap(seed=0), xga.local_gap(gold, seed=0))
+
+
 def test_every_method_is_one_return():
-    for cls in (accessor.DatasetAccessor, accessor.DataArrayAccessor, accessor._Accessor):
+    for cls in ACCESSORS:
         body = ast.parse(inspect.getsource(cls)).body[0].body
         for method in (node for node in body if isinstance(node, ast.FunctionDef)):
             if method.name.startswith("_"):

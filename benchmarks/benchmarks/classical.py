@@ -6,6 +6,7 @@ import xarray as xr
 from xgeoanom.classical.local_moran import local_moran
 from xgeoanom.classical.rx import rx
 from xgeoanom.classical.singularity import singularity
+from xgeoanom.classical.trend_surface import local_trend, trend_surface
 
 
 def survey(side: int, n_elements: int) -> xr.DataArray:
@@ -48,6 +49,9 @@ class Singularity:
     def time_squares(self, side, windows):
         singularity(self.raster, windows=windows)
 
+    def peakmem_squares(self, side, windows):
+        singularity(self.raster, windows=windows)
+
     def time_ellipses(self, side, windows):
         singularity(self.raster, windows=windows[:2], ratio=2.0, n_bearings=4)
 
@@ -64,3 +68,28 @@ class LocalMoran:
 
     def time_score(self, side, window):
         local_moran(self.raster, window=window, seed=0)
+
+    def peakmem_score(self, side, window):
+        local_moran(self.raster, window=window, seed=0)
+
+
+class Trend:
+    """Cells: the trend of a whole map is fitted in memory, that of a window is not."""
+
+    params = ([30, 316, 1000],)
+    param_names = ("side",)
+
+    def setup(self, side):
+        self.raster = survey(side, 1)[0].chunk(y=250, x=250)
+
+    def time_surface(self, side):
+        trend_surface(self.raster).compute()
+
+    def peakmem_surface(self, side):
+        trend_surface(self.raster).compute()
+
+    def time_local(self, side):
+        local_trend(self.raster).compute()
+
+    def peakmem_local(self, side):
+        local_trend(self.raster).compute()

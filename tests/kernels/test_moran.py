@@ -10,10 +10,10 @@ from xgeoanom.kernels.moran import local_moran, shuffle
 KEY = np.uint64(2**63 + 12345)
 
 
-def run(plane, *, window=3, permutations=199, seed=0, key=KEY):
+def run(plane, *, window=3, permutations=199, seed=0, key=KEY, pool=2**20):
     known = np.isfinite(plane)
     cells = np.where(known, known.cumsum().reshape(plane.shape) - 1.0, np.nan)
-    shuffles = shuffle(plane[known], np.random.default_rng(seed))
+    shuffles = shuffle(plane[known], np.random.default_rng(seed), pool)
     wide = np.pad(plane, window // 2, constant_values=np.nan)
     out = np.empty((2, *plane.shape))
     local_moran(wide, cells, window, shuffles, permutations, key, out)
@@ -25,6 +25,23 @@ def test_shuffles_hold_each_value_once():
     shuffles = shuffle(values, np.random.default_rng(0))
     for sums, position in zip(shuffles.sums[:5], shuffles.position, strict=False):
         np.testing.assert_array_equal(np.diff(sums)[position], values)
+
+
+def test_pool_holds_some_of_the_values():
+    values = np.arange(50.0) ** 2
+    shuffles = shuffle(values, np.random.default_rng(0), pool=20)
+    for sums, position in zip(shuffles.sums[:5], shuffles.position, strict=False):
+        drawn = position >= 0
+        assert drawn.sum() == 20
+        np.testing.assert_array_equal(np.diff(sums)[position[drawn]], values[drawn])
+
+
+def test_p_of_a_pool_is_that_of_the_map():
+    plane = np.random.default_rng(2).normal(size=(60, 60))
+    plane[10:20, 10:20] += 1.5
+    (_, whole), (_, part) = run(plane), run(plane, pool=1500)
+    assert abs(whole - part).mean() < 0.06  # of two sets of 199 draws
+    assert (part[11:19, 11:19] < 0.05).mean() > 0.8
 
 
 def test_lag_is_the_mean_of_valid_neighbours():

@@ -1,12 +1,14 @@
 """Local Moran's I: where high values lie among high ones, low among low, or alone."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control
 
-from xgeoanom.blocks import Footprint, map_halo
+from xgeoanom.blocks import Footprint, delayed, map_halo
 from xgeoanom.classical.cells import checked_raster
-from xgeoanom.conventions import check_projected, provenance, raster_on
+from xgeoanom.conventions import X, Y, check_projected, provenance, raster_on
 from xgeoanom.errors import CubeError, GridError, WindowError, XGeoAnomError
 from xgeoanom.kernels.moran import Shuffles, shuffle
 from xgeoanom.kernels.moran import local_moran as score_block
@@ -47,7 +49,8 @@ def local_moran(
         Window size in cells; odd, 3 or more.
     permutations : int
         Draws per cell: so many other values of the map, without replacement, as it has neighbours.
-        No p is less than ``2 / (permutations + 1)``.
+        No p is less than ``2 / (permutations + 1)``. A map of more than 2^20 cells lends that many
+        of its values, chosen at random.
     fdr : float
         False discovery rate up to which a cell is assigned a class, above 0 and below 1.
     seed : int or Generator, optional
@@ -61,12 +64,13 @@ def local_moran(
         share of draws as extreme as the neighbours on their side; ``q``, adjusted after Benjamini
         and Hochberg; ``cluster`` (int8): where q is at most ``fdr``, 1 HH, 2 LH, 3 LL, 4 HL (the
         cell's value, then its neighbours'), else 0, and -1 where the cell is NaN or alone.
-        Mean, draws and q are statistics of the whole map: it is read, and the result is in memory.
+        Lazy where the raster is. Mean, draws and q are statistics of the whole map, for which the
+        raster, and then p, are put together in memory, once each, when the result is computed.
 
     Raises
     ------
     CubeError
-        If the map is constant.
+        If the map is constant (a lazy one: when it is read, as for the number of cells).
     GridError, CRSError
         If fewer cells than a window's are valid, the grid is uneven, has other dims, or is not
         projected; if ``permutations`` is no positive integer.
@@ -98,12 +102,8 @@ def local_moran(
     check_projected(raster, "raster")
     _check_numbers(window, permutations, fdr)
     seed = resolve(seed)
-    values = np.asarray(raster.values, dtype="float64")
-    values = np.where(np.isfinite(values), values, np.nan)
-    standard = _standard_scores(values, window)
-    lag, p = _lag_and_p(standard, window, permutations, seed)
-    local_i = standard * lag
-    q = _adjusted(p)
+    standard, lag, p = _scored(raster, window, permutations, seed)
+    local_i, q = standard * lag, _adjusted(xr.DataArray(p, dims=(Y, X))).data
     maps = {"score": np.where(standard > 0, local_i, -abs(local_i)), "local_i": local_i}
     attrs = provenance("local_moran", seed=seed, window=window, permutations=permutations, fdr=fdr)
     rasters = {
@@ -128,7 +128,15 @@ def _check_numbers(window: int, permutations: int, fdr: float) -> None:
         raise XGeoAnomError(f"fdr={fdr!r} must lie between 0 and 1; try 0.05")
 
 
-def _standard_scores(values: np.ndarray, window: int) -> np.ndarray:
+class Population(NamedTuple):
+    """What a cell is compared with: the whole map."""
+
+    mean: float
+    deviation: float
+    shuffles: Shuffles
+
+
+def _population(values: np.ndarray, window: int, seed: int) -> Population:
     known = values[~np.isnan(values)]
     if known.size < window**2:
         raise GridError(
@@ -136,45 +144,67 @@ def _standard_scores(values: np.ndarray, window: int) -> np.ndarray:
         )
     if known.min() == known.max():
         raise CubeError(f"raster is {known[0]:g} in all cells; a constant map has no clusters")
-    return (values - known.mean()) / known.std(ddof=1)
+    mean, deviation = known.mean(), known.std(ddof=1)
+    shuffles = shuffle((known - mean) / deviation, streams(seed, 2)[0])
+    return Population(mean, deviation, shuffles)
 
 
-def _lag_and_p(
-    standard: np.ndarray, window: int, permutations: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the neighbours' mean and its p-value, ``(y, x)`` each."""
-    rng, keys = streams(seed, 2)
-    known = ~np.isnan(standard)
-    cells = np.where(known, known.cumsum().reshape(known.shape) - 1, np.nan)
-    key = keys.integers(2**64, dtype=np.uint64)
+def _scored(raster: xr.DataArray, window: int, permutations: int, seed: int) -> Any:
+    """Return standard scores, the neighbours' mean and its p-value, ``(3, y, x)``."""
+    key = streams(seed, 2)[1].integers(2**64, dtype=np.uint64)
+    values = raster.astype("float64").where(abs(raster) < np.inf)
     halo = window // 2
 
-    def on_block(block: np.ndarray, cells: np.ndarray, shuffles: Shuffles) -> np.ndarray:
-        inside = cells[halo : cells.shape[0] - halo, halo : cells.shape[1] - halo]
-        out = np.empty((2, *inside.shape))
-        score_block(block[0], inside, window, shuffles, permutations, key, out)
+    def on_block(block: np.ndarray, cells: np.ndarray, population: Population) -> np.ndarray:
+        standard = (block[0] - population.mean) / population.deviation
+        inside = slice(halo, cells.shape[0] - halo), slice(halo, cells.shape[1] - halo)
+        out = np.empty((3, *cells[inside].shape))
+        out[0] = standard[inside]
+        score_block(
+            standard, cells[inside], window, population.shuffles, permutations, key, out[1:]
+        )
         return out
 
-    lag, p = map_halo(
+    return map_halo(
         on_block,
-        standard[None],
-        cells,
+        values.data[None],
+        _numbers(values).data,
         footprint=Footprint(halo=halo),
-        shared=shuffle(standard[known], rng),
-        layers=2,
+        shared=delayed(_population, values.data, window, seed),
+        layers=3,
         dtype="float64",
     )
-    return lag, p
 
 
-def _adjusted(p: np.ndarray) -> np.ndarray:
+def _numbers(values: xr.DataArray) -> xr.DataArray:
+    """Return the valid cells' numbers in the whole map, row by row."""
+    known = values.notnull()
+    in_row = known.sum(X)
+    return (in_row.cumsum(Y) - in_row + known.cumsum(X) - 1).transpose(Y, X)
+
+
+def _adjusted(p: xr.DataArray) -> xr.DataArray:
+    """Return p adjusted for the false discovery rate; a lazy p is put together for it."""
+    q = xr.apply_ufunc(
+        _adjusted_values,
+        p,
+        input_core_dims=[[Y, X]],
+        output_core_dims=[[Y, X]],
+        dask="parallelized",
+        output_dtypes=["float64"],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+    )
+    return q if p.chunks is None else q.chunk(p.chunksizes)
+
+
+def _adjusted_values(p: np.ndarray) -> np.ndarray:
     q = np.full(p.shape, np.nan)
     known = ~np.isnan(p)
     q[known] = false_discovery_control(p[known])
     return q
 
 
-def _classes(standard: np.ndarray, lag: np.ndarray, significant: np.ndarray) -> np.ndarray:
+def _classes(standard: Any, lag: Any, significant: Any) -> Any:
     high, high_around = standard > 0, lag > 0
     kind = np.where(high, np.where(high_around, HH, HL), np.where(high_around, LH, LL))
     kind = np.where(significant, kind, REST)

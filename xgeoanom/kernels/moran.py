@@ -1,9 +1,10 @@
 """Local Moran's I and its conditional permutations, the same whatever the block.
 
-The values of the whole map are shuffled beforehand. ``k`` neighbours drawn without replacement are
-then ``k`` values in a row, from a random start, and their sum is the difference of two running
-sums: a draw costs as much for large windows as for small ones. The start comes from a hash of
-seed, cell and draw, so that it does not depend on blocks or on the order of cells.
+The values of the whole map, or ``POOL`` of them, are shuffled beforehand. ``k`` neighbours drawn
+without replacement are then ``k`` values in a row, from a random start, and their sum is the
+difference of two running sums: a draw costs as much for large windows as for small ones. The start
+comes from a hash of seed, cell and draw, so that it does not depend on blocks or on the order of
+cells.
 """
 
 from typing import NamedTuple
@@ -14,24 +15,29 @@ from xgeoanom.kernels.neighbors import jit
 from xgeoanom.kernels.window_sums import BAND, integral_images, window_sums
 
 SHUFFLED = 2**17  # values, at least: a small map is shuffled repeatedly
+POOL = 2**20  # values, at most: more would neither fit a cache nor tell more
 TIED = 1e-7  # standard deviations; rounding must not part equal sums
 WORD = np.uint64(32)
 
 
 class Shuffles(NamedTuple):
-    """Running sums of ``s`` shuffles of ``n`` values, and where each value went."""
+    """Running sums of ``s`` shuffles of ``m`` values out of ``n``, and where each value went."""
 
-    sums: np.ndarray  # (s, n + 1)
-    position: np.ndarray  # (s, n)
+    sums: np.ndarray  # (s, m + 1)
+    position: np.ndarray  # (s, n), -1 for values outside the pool
 
 
-def shuffle(values: np.ndarray, rng: np.random.Generator) -> Shuffles:
-    """Return shuffles of ``values`` (n,), as many as make ``SHUFFLED`` values."""
+def shuffle(values: np.ndarray, rng: np.random.Generator, pool: int = POOL) -> Shuffles:
+    """Return shuffles of ``values`` (n,), as many as make ``SHUFFLED`` values.
+
+    Each holds all of them, or ``pool`` at random.
+    """
     n = len(values)
-    order = np.stack([rng.permutation(n) for _ in range(-(-SHUFFLED // n))])
-    sums, position = np.zeros((len(order), n + 1)), np.empty_like(order)
+    order = np.stack([rng.permutation(n)[:pool] for _ in range(-(-SHUFFLED // n))])
+    sums = np.zeros((len(order), order.shape[1] + 1))
     np.cumsum(values[order], axis=1, out=sums[:, 1:])
-    np.put_along_axis(position, order, np.arange(n)[None], axis=1)
+    position = np.full((len(order), n), -1, dtype="int32")
+    np.put_along_axis(position, order, np.arange(order.shape[1], dtype="int32")[None], axis=1)
     return Shuffles(sums, position)
 
 
@@ -47,7 +53,7 @@ def _hash(counter):
 @jit
 def _p_value(total, n_neighbors, value, cell, shuffles, permutations, key):
     """Return the two-sided p-value of the neighbours' sum, the cell's own value held fixed."""
-    n_shuffles, n = shuffles.position.shape
+    n_shuffles, n = shuffles.sums.shape[0], shuffles.sums.shape[1] - 1
     counter = key + np.uint64(cell) * np.uint64(permutations)
     above, below = 0, 0
     for s in range(n_shuffles):
