@@ -15,6 +15,7 @@ from xgeoanom.seeding import Seed
 
 if TYPE_CHECKING:
     from xgeoanom.detectors import Detector
+    from xgeoanom.evaluation.crossval import FromLabels
 
 
 class _Accessor:
@@ -280,37 +281,6 @@ class DataArrayAccessor(_Accessor):
             seed=seed,
         )
 
-    def published_auc(
-        self, sites: gpd.GeoDataFrame, *, min_distance: float = 5000.0
-    ) -> xga.PublishedAUC:
-        """AUC under the published protocol; see :func:`xgeoanom.published_auc`."""
-        return xga.published_auc(self._obj, sites, min_distance=min_distance)
-
-    def capture_band(
-        self,
-        deposits: gpd.GeoDataFrame,
-        areas: Sequence[float] = (0.05, 0.15, 0.30),
-        *,
-        cluster_distance: float,
-        max_distance: float | None = None,
-        level: float = 0.9,
-    ) -> xr.Dataset:
-        """Share of deposits captured, with bounds; see :func:`xgeoanom.capture_band`."""
-        return xga.capture_band(
-            self._obj,
-            deposits,
-            areas,
-            cluster_distance=cluster_distance,
-            max_distance=max_distance,
-            level=level,
-        )
-
-    def prediction_area(
-        self, deposits: gpd.GeoDataFrame | xr.DataArray, *, max_distance: float | None = None
-    ) -> xr.Dataset:
-        """Deposits captured, area occupied by threshold; see :func:`xgeoanom.prediction_area`."""
-        return xga.prediction_area(self._obj, deposits, max_distance=max_distance)
-
 
 @xr.register_dataset_accessor("anom")
 class DatasetAccessor(_Accessor):
@@ -349,6 +319,40 @@ class DatasetAccessor(_Accessor):
         """Fit PPF-CNN and add its score; see :func:`xgeoanom.ppf_cnn`."""
         return xga.ppf_cnn(self._obj, labels, inner=inner, outer=outer, name=name, **params)
 
+    def autoencoder(
+        self,
+        labels: Hashable | xr.DataArray | None = None,
+        *,
+        code: int | None = None,
+        name: str = "autoencoder",
+        **params: Any,
+    ) -> xr.Dataset:
+        """Add how badly cells are rebuilt; see :func:`xgeoanom.autoencoder`."""
+        return xga.autoencoder(self._obj, labels, code=code, name=name, **params)
+
+    def conv_autoencoder(
+        self,
+        labels: Hashable | xr.DataArray | None = None,
+        *,
+        window: int = 9,
+        name: str = "conv_autoencoder",
+        **params: Any,
+    ) -> xr.Dataset:
+        """Add how badly windows' centres are rebuilt; see :func:`xgeoanom.conv_autoencoder`."""
+        return xga.conv_autoencoder(self._obj, labels, window=window, name=name, **params)
+
+    def sklearn_score(
+        self,
+        labels: Hashable | xr.DataArray | None,
+        estimator: Any,
+        *,
+        window: int = 1,
+        name: str | None = None,
+        **params: Any,
+    ) -> xr.Dataset:
+        """Fit an estimator of scikit-learn, add its score; see :func:`xgeoanom.sklearn_score`."""
+        return xga.sklearn_score(self._obj, labels, estimator, window=window, name=name, **params)
+
     def window_sweep(
         self,
         labels: Hashable | xr.DataArray,
@@ -360,7 +364,7 @@ class DatasetAccessor(_Accessor):
 
     def cross_validate(
         self,
-        detector: "Detector",
+        detector: "Detector | FromLabels",
         labels: Hashable | xr.DataArray,
         folds: Hashable | xr.DataArray,
         *,

@@ -238,8 +238,13 @@ class TestBadInput:
         assert xga.comparison_table(result).loc["broken", "honest AUC"] == "too small"
 
     def test_a_buffer_too_narrow_is_told(self, yardstick):
-        with pytest.warns(UserWarning, match="buffer_cells=2 is narrower"):
+        with pytest.raises(LabelError, match="buffer_cells=2 is narrower"):
             xga.compare({"wide": tiny(outer=7)}, yardstick, **FAST)
+
+    def test_a_buffer_within_reach_of_interpolation(self, yardstick, cube):
+        gridded = cube.assign_attrs(interpolation_range=1400.0)
+        with pytest.raises(LabelError, match="use buffer_cells=3"):
+            dataclasses.replace(yardstick, ds=gridded)
 
     @pytest.mark.parametrize(
         ("methods", "message"),

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from xgeoanom.conventions import BACKGROUND, DEPOSIT, X, Y, provenance
 from xgeoanom.errors import LabelError, XGeoAnomError
 from xgeoanom.evaluation.cost import Cost
-from xgeoanom.evaluation.crossval import cross_validate
+from xgeoanom.evaluation.crossval import check_buffer, cross_validate
 from xgeoanom.evaluation.folds import leave_one_deposit_out, random_folds
 from xgeoanom.evaluation.honest import average_precision, honest_auc
 from xgeoanom.evaluation.metrics import capture_at, rank_auc
@@ -92,9 +92,10 @@ def compare(
     A detector is scored out of fold: leave one deposit out, with the yardstick's buffer, the same
     folds for all. Beside it stand the numbers that flatter: the AUC by cell of a random split,
     and the AUC on the deposits that the whole map was trained on. What sees no deposit, a function
-    or a detector that is not ``supervised``, is scored as it is. Every table carries the controls: the target element, alone and smoothed,
-    the sum of pathfinders, a robust principal component, distance to the other deposits,
-    sampling density where the samples are given, and a random smooth map.
+    or a detector that is not ``supervised``, is scored as it is. Every table carries the controls:
+    the target element, alone and smoothed, the sum of pathfinders, a robust principal component,
+    distance to the other deposits, sampling density where the samples are given, and a random
+    smooth map.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def compare(
     n_shifts : int
         Shifts of :func:`site_shift_null`.
     n_refits : int
-        Refits of :func:`random_site_null` for each trained one: by far the longest part; 0 for none.
+        Refits of :func:`random_site_null` for each trained one: the longest part; 0 for none.
     level : float
         Of the intervals.
     seed : int or Generator, optional
@@ -120,8 +121,8 @@ def compare(
     Returns
     -------
     Dataset
-        Over ``survey`` and ``score``, the methods' names: ``auc`` with ``auc_low`` and ``auc_high``, ``shift_p``,
-        ``shift_95``, ``random_site_p``, ``random_site_auc``, ``random_split_auc``,
+        Over ``survey`` and ``score``, the methods' names: ``auc`` with ``auc_low`` and
+        ``auc_high``, ``shift_p``, ``shift_95``, ``random_site_p``, ``random_site_auc``, ``random_split_auc``,
         ``training_auc``, ``average_precision``, ``capture`` (also over ``area``), ``seconds``,
         ``memory_mb``, ``n_positives``, ``n_clusters``, ``n_negatives``, and ``error``, which says
         why a method gave no score there. What a method has not is NaN. Coord ``kind``:
@@ -130,7 +131,8 @@ def compare(
     Raises
     ------
     LabelError
-        Before any work: no method, a method that is neither kind, or a wrong number. Bad input
+        Before any work: no method, a method that is neither kind, a wrong number, or a buffer
+        narrower than a detector's halo plus the cube's interpolation range. Other bad input
         of one method on one survey does not end the others: see ``error``.
 
     Notes
@@ -144,7 +146,7 @@ def compare(
     >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
     >>> yardstick = xga.Yardstick(
     ...     ds=xga.idw(district.survey, spacing=500.0), deposits=district.deposits,
-    ...     target="Au", min_distance=3000, max_distance=500, buffer_cells=4,
+    ...     target="Au", min_distance=3000, max_distance=500, buffer_cells=12,
     ... )
     >>> with warnings.catch_warnings(action="ignore"):
     ...     result = compare({"RX": xga.rx}, yardstick, n_shifts=99, seed=0)
@@ -177,6 +179,10 @@ def _check(
                 f"methods[{name!r}] is a {type(method).__name__}; give a detector, or a function "
                 "of the cube"
             )
+        if _is_detector(method) and method.supervised:  # type: ignore[union-attr]
+            for yardstick in yardsticks.values():
+                halo = method.footprint.halo  # type: ignore[union-attr]
+                check_buffer(yardstick.cube, halo, yardstick.buffer_cells)
     if not 0 < protocol.level < 1:
         raise LabelError(f"level={protocol.level} must lie between 0 and 1; try 0.9")
 

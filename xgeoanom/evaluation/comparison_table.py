@@ -36,7 +36,7 @@ def comparison_table(comparison: xr.Dataset, survey: str | None = None) -> pd.Da
     >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
     >>> yardstick = xga.Yardstick(
     ...     ds=xga.idw(district.survey, spacing=500.0), deposits=district.deposits,
-    ...     target="Au", min_distance=3000, max_distance=500, buffer_cells=4,
+    ...     target="Au", min_distance=3000, max_distance=500, buffer_cells=12,
     ... )
     >>> with warnings.catch_warnings(action="ignore"):
     ...     result = xga.compare({"RX": xga.rx}, yardstick, n_shifts=99, seed=0)

@@ -109,7 +109,7 @@ def cross_validate(
     evidence = ds if evidence is None and isinstance(ds, xr.Dataset) else evidence
     halo = 0 if _is_function(detector) else detector.footprint.halo  # type: ignore[union-attr]
     if folds.attrs.get("kind") != RANDOM:
-        _check_buffer(cube, halo, buffer_cells)
+        check_buffer(cube, halo, buffer_cells)
     splits = _splits(labels, folds, halo, buffer_cells)
     oof = np.full(labels.shape, np.nan, dtype="float32")
     for split in tqdm(splits, desc="cross-validation", unit="fold", disable=None):
@@ -122,7 +122,7 @@ def _is_function(detector: "Detector | FromLabels") -> bool:
     return not hasattr(detector, "fit")
 
 
-def _check_buffer(cube: xr.DataArray, halo: int, buffer_cells: int) -> None:
+def check_buffer(cube: xr.DataArray, halo: int, buffer_cells: int) -> None:
     """Refuse a buffer across which values of the fold could reach training (DESIGN: folds)."""
     reach = float(cube.attrs.get("interpolation_range", 0.0))
     reach_cells = int(np.ceil(reach / min(map(abs, cell_size(cube)))))

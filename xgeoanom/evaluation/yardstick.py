@@ -19,6 +19,7 @@ from xgeoanom.classical import (
 )
 from xgeoanom.conventions import ELEMENT, LOG_RATIO, X, Y, cell_size, check_cube, cube_of
 from xgeoanom.errors import CubeError, LabelError
+from xgeoanom.evaluation.crossval import check_buffer
 from xgeoanom.evaluation.targets import find_targets
 from xgeoanom.geology.labels import deposit_ids, label_deposits
 from xgeoanom.survey.coda import clr
@@ -55,7 +56,8 @@ class Yardstick:
     CubeError, CompositionError, GridError, CRSError
         If ``ds`` holds no concentrations, or an element is not in it.
     LabelError
-        If no deposit lies on the survey, or no cell is far from all.
+        If no deposit lies on the survey, no cell is far from all, or the buffer is narrower than
+        the cube's interpolation range.
 
     Examples
     --------
@@ -63,7 +65,7 @@ class Yardstick:
     >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
     >>> yardstick = Yardstick(
     ...     ds=xga.idw(district.survey, spacing=500.0), deposits=district.deposits,
-    ...     target="Au", min_distance=3000, max_distance=500, buffer_cells=4,
+    ...     target="Au", min_distance=3000, max_distance=500, buffer_cells=12,
     ... )
     >>> yardstick.labels.dims
     ('y', 'x')
@@ -91,6 +93,7 @@ class Yardstick:
             raise CubeError(f"target or pathfinders {wrong} are not among the elements {names}")
         if self.buffer_cells < 0 or self.buffer_cells != int(self.buffer_cells):
             raise LabelError(f"buffer_cells={self.buffer_cells} must be a whole number of cells")
+        check_buffer(self.cube, 0, self.buffer_cells)
         find_targets(self.target_raster, self.deposits, self.min_distance, self.max_distance)
 
     @cached_property
