@@ -126,6 +126,11 @@ def draw_background(
     GridError, CRSError
         If ``exclude`` lies on another grid.
 
+    Notes
+    -----
+    :func:`background_distance` tells how far from deposits and faults papers keep, and why
+    keeping off faults may deceive.
+
     Examples
     --------
     >>> import xgeoanom.conventions
