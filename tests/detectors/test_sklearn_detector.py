@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -323,3 +324,14 @@ def test_too_few_cells_are_told_of(cube):
     labels = small_labels(cube).where(cube.y > cube.y[6], -1).astype("int8")
     with pytest.raises(LabelError, match="18 cells, 9 of them of deposits.*n_neighbors"):
         SklearnDetector(estimator=KNeighborsClassifier(30), draws=1).fit(cube, labels)
+
+
+def test_forests_on_threads_leave_warnings_alone(recwarn):
+    """Each task of a forest resets the warnings of the process, threads or not."""
+    cube = small_cube(60, 60)
+    before = list(warnings.filters)
+    forest = SklearnDetector(estimator=RandomForestClassifier(20), draws=2, seed=0)
+    lazy = cube.chunk(y=10, x=10)
+    forest.fit(cube, small_labels(cube)).predict(lazy)["score"].compute(scheduler="threads")
+    assert not [w for w in recwarn if "sklearn.utils.parallel" in str(w.message)]
+    assert list(warnings.filters) == before

@@ -66,7 +66,7 @@ class _Rebuilder(Detector):
             )
         return code
 
-    def draw(self, cube: Any, labels: Any, rng: np.random.Generator) -> Any:
+    def draw(self, cube: Any, labels: Any, evidence: Any, rng: np.random.Generator) -> Any:
         """Return the windows around cells of usual ground."""
         code = self._code_of(cube.sizes["element"])
         halo = self.footprint.halo

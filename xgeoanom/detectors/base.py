@@ -22,7 +22,6 @@ from xgeoanom.conventions import (
     X,
     Y,
     check_cube,
-    check_same_grid,
     cube_of,
     north_up,
     provenance,
@@ -32,14 +31,8 @@ from xgeoanom.conventions import (
 from xgeoanom.detectors import model_file
 from xgeoanom.detectors.explain import explain_at
 from xgeoanom.detectors.training import seeded
-from xgeoanom.detectors.training_set import examples_of, scaling_of
-from xgeoanom.errors import (
-    CubeError,
-    EvidenceError,
-    LabelError,
-    NotFittedError,
-    WindowError,
-)
+from xgeoanom.detectors.training_set import evidence_on, examples_of, scaling_of
+from xgeoanom.errors import CubeError, LabelError, NotFittedError, WindowError
 from xgeoanom.geology.labels import check_labels, draw_background
 from xgeoanom.nets import device
 from xgeoanom.seeding import Seed, resolve, streams
@@ -116,12 +109,22 @@ class Detector(ABC):
         ``block`` is ``(element, y, x)``, standardised float32, NaN where missing or outside.
         """
 
+    @property
+    def scores_with(self) -> tuple[str, ...]:
+        """What of ``needs`` a score reads; less than all where only training needs evidence."""
+        return self.needs
+
     def draw(
-        self, cube: xr.DataArray, labels: xr.DataArray, rng: np.random.Generator
+        self,
+        cube: xr.DataArray,
+        labels: xr.DataArray,
+        evidence: dict[str, xr.DataArray],
+        rng: np.random.Generator,
     ) -> xr.Dataset:
         """Return one draw of examples: the labelled cells, with a drawn background if none."""
         labels = self.with_background(labels, rng)
-        return examples_of(cube, labels, self.standardise, halo=self.footprint.halo)
+        halo = self.footprint.halo
+        return examples_of(cube, labels, self.standardise, halo=halo, evidence=evidence)
 
     def with_background(self, labels: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
         """Return ``labels`` with as many random background cells as deposit cells, if none."""
@@ -156,7 +159,7 @@ class Detector(ABC):
             draws its own background, ``draws`` times; with them it uses exactly these, once.
             A detector that is not ``supervised`` needs none, and keeps off cells labelled 1.
         evidence : xarray.Dataset, optional
-            Rasters named in ``needs``.
+            Rasters named in ``needs``; no background is drawn where one is missing.
 
         Returns
         -------
@@ -172,14 +175,17 @@ class Detector(ABC):
         check_cube(cube)
         labels = self._checked(labels, cube)
         self._check_size(cube)
-        self._evidence(evidence, cube)
+        rasters = evidence_on(cube, evidence, self.needs)
         turn = north_up(cube)
         cube, labels = cube.isel(turn), labels.isel(turn)
+        rasters = {name: raster.isel(turn).compute() for name, raster in rasters.items()}
         self._remember(cube)
         labels = self._usable(labels.transpose(Y, X).load())
+        for raster in rasters.values():
+            self.valid_ &= raster.notnull().values
         context = self.prepare(cube)
         n_draws = 1 if (labels == BACKGROUND).any() else self.draws
-        self._run_draws(cube, labels, context, n_draws)
+        self._run_draws(cube, labels, rasters, context, n_draws)
         return self
 
     def predict(self, cube: xr.DataArray, *, evidence: xr.Dataset | None = None) -> xr.Dataset:
@@ -190,7 +196,7 @@ class Detector(ABC):
         cube : xarray.DataArray
             ``(element, y, x)`` with the elements, units and log-ratio of the fit.
         evidence : xarray.Dataset, optional
-            Rasters named in ``needs``.
+            Rasters named in ``scores_with``.
 
         Returns
         -------
@@ -205,14 +211,14 @@ class Detector(ABC):
         cube = cube_of(cube)
         self._check_fitted(cube)
         self._check_size(cube)
-        rasters = self._evidence(evidence, cube)
+        rasters = evidence_on(cube, evidence, self.scores_with)
         turn = north_up(cube)
         cube = cube.isel(turn)
         layers = ["score"] if len(self.networks_) == 1 else ["score", "std"]
         maps = map_halo(
             _score_block,
             cube.data,
-            *(rasters[name].isel(turn).data for name in self.needs),
+            *(rasters[name].isel(turn).data for name in self.scores_with),
             footprint=self.footprint,
             shared=(self, self.prepare(cube)),
             layers=len(layers),
@@ -311,12 +317,12 @@ class Detector(ABC):
         return labels
 
     def _run_draws(
-        self, cube: xr.DataArray, labels: xr.DataArray, context: Any, n_draws: int
+        self, cube: xr.DataArray, labels: xr.DataArray, evidence: Any, context: Any, n_draws: int
     ) -> None:
         rngs = streams(self.seed_, n_draws)
         tasks = []
         for rng in rngs:
-            examples = self.draw(cube, labels, rng)
+            examples = self.draw(cube, labels, evidence, rng)
             with seeded(rng):
                 tasks.append((self.build(len(self.elements_)), examples, context, rng))
         self._stop = threading.Event()
@@ -363,22 +369,11 @@ class Detector(ABC):
                 f"({cube.sizes[Y]} x {cube.sizes[X]} cells); choose a smaller one"
             )
 
-    def _evidence(self, evidence: xr.Dataset | None, cube: xr.DataArray) -> dict[str, Any]:
-        rasters = {}
-        for name in self.needs:
-            if evidence is None or name not in evidence:
-                raise EvidenceError(
-                    f"{type(self).__name__} needs evidence {name!r}; pass a dataset that holds it"
-                )
-            check_same_grid(evidence[name], cube, name)
-            rasters[name] = evidence[name].transpose(Y, X)
-        return rasters
-
 
 def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
     """Score one block with every network; return the mean and, of several, the spread."""
     *evidence, (detector, context) = rasters
-    named = dict(zip(detector.needs, evidence, strict=True))
+    named = dict(zip(detector.scores_with, evidence, strict=True))
     block = detector.standardise(block)
     chosen = device.choose(detector.device)
     with device.on(chosen):

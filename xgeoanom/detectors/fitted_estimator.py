@@ -1,7 +1,7 @@
 """A scikit-learn estimator as a torch module: fitted again from the examples that a file holds."""
 
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -16,8 +16,9 @@ from xgeoanom.conventions import DEPOSIT
 from xgeoanom.errors import LabelError, XGeoAnomError
 
 BATCH = 65_536  # cells scored at once; some estimators need memory for each pair with an example
-# libsvm and liblinear share one random state among all threads of a process.
-_FIT_LOCK = threading.Lock()
+# libsvm and liblinear share one random state among all threads of a process; and what takes
+# n_jobs sets and resets the warnings of the process around each of its own tasks.
+_ALONE = threading.RLock()
 
 
 class FittedEstimator(nn.Module):
@@ -50,7 +51,7 @@ class FittedEstimator(nn.Module):
         labels = self.labels.cpu().numpy()
         seed_all(self.estimator, int(self.random_state))
         try:
-            with _FIT_LOCK, one_openmp_thread():
+            with _ALONE, one_openmp_thread():
                 self.estimator.fit(cells, labels if is_classifier(self.estimator) else None)
             raw = self._raw(cells)  # an estimator that cannot score says so now
         except ValueError as error:
@@ -66,7 +67,7 @@ class FittedEstimator(nn.Module):
         if len(cells) == 0:
             return np.empty(0)
         parts = np.array_split(cells, -(-len(cells) // BATCH))
-        with one_openmp_thread():
+        with _alone(self.estimator), one_openmp_thread():
             raw = np.concatenate([self._raw(part.astype("float64")) for part in parts])
         if is_outlier_detector(self.estimator):
             return 0.5 + np.arctan((raw - self.mean) / self.spread) / np.pi
@@ -84,6 +85,12 @@ class FittedEstimator(nn.Module):
             column = list(self.estimator.classes_).index(DEPOSIT)
             return self.estimator.predict_proba(cells)[:, column]
         return self.estimator.decision_function(cells)
+
+
+def _alone(estimator: Any) -> AbstractContextManager[Any]:
+    """Let an estimator with workers of its own score one block at a time."""
+    takes_jobs = any(name.split("__")[-1] == "n_jobs" for name in estimator.get_params())
+    return _ALONE if takes_jobs else nullcontext()
 
 
 def one_openmp_thread() -> AbstractContextManager[Any]:

@@ -141,7 +141,7 @@ class PPFCNN(Detector):
             self.networks_ = [self.networks_[best]]
         return self
 
-    def draw(self, cube: Any, labels: Any, rng: np.random.Generator) -> Any:
+    def draw(self, cube: Any, labels: Any, evidence: Any, rng: np.random.Generator) -> Any:
         """Return the labelled cells alone: pairs are made of single cells (section 2.1)."""
         return examples_of(cube, self.with_background(labels, rng), self.standardise, halo=0)
 

@@ -105,10 +105,10 @@ class SklearnDetector(Detector):
         """Return the estimator, unfitted, as a module that keeps its examples."""
         return FittedEstimator(self.estimator)
 
-    def draw(self, cube: Any, labels: Any, rng: np.random.Generator) -> Any:
+    def draw(self, cube: Any, labels: Any, evidence: Any, rng: np.random.Generator) -> Any:
         """Return labelled patches for a classifier, usual ones for an outlier detector."""
         if self.supervised:
-            return super().draw(cube, labels, rng)
+            return super().draw(cube, labels, evidence, rng)
         return usual_ground(
             cube,
             labels,

@@ -35,7 +35,7 @@ def train(
     network.train()
     for _ in tqdm(range(epochs), desc="training", unit="epoch", leave=False, disable=None):
         total = 0.0
-        for batch in torch.randperm(n_examples, generator=order).split(batch_size):
+        for batch in _batches(torch.randperm(n_examples, generator=order), batch_size):
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
             optimizer.zero_grad()
@@ -52,6 +52,15 @@ def train(
             )
     network.eval()
     return history
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """Cut ``order``; a last batch of one joins the one before: batch normalisation needs two."""
+    *whole, last = order.split(size)
+    if whole and len(last) == 1:
+        whole[-1] = torch.cat([whole[-1], last])
+        return whole
+    return [*whole, last]
 
 
 @contextlib.contextmanager

@@ -1,13 +1,21 @@
-"""From a cube and labels to the examples that a network learns from."""
+"""From a cube, labels and evidence to the examples that a network learns from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 
 from xgeoanom.blocks import gather
-from xgeoanom.conventions import BACKGROUND, DEPOSIT, ELEMENT, UNLABELLED, X, Y
-from xgeoanom.errors import CubeError
+from xgeoanom.conventions import (
+    BACKGROUND,
+    DEPOSIT,
+    ELEMENT,
+    UNLABELLED,
+    X,
+    Y,
+    check_same_grid,
+)
+from xgeoanom.errors import CRSError, CubeError, EvidenceError, GridError
 from xgeoanom.geology.labels import deposit_ids
 
 Standardise = Callable[[np.ndarray], np.ndarray]
@@ -33,15 +41,40 @@ def scaling_of(cube: xr.DataArray) -> xr.Dataset:
     return scaling
 
 
+def evidence_on(
+    cube: xr.DataArray, evidence: xr.Dataset | None, names: tuple[str, ...]
+) -> dict[str, xr.DataArray]:
+    """Return the rasters ``names`` of ``evidence``, on the grid of ``cube``, or EvidenceError."""
+    rasters = {}
+    for name in names:
+        if not isinstance(evidence, xr.Dataset) or name not in evidence:
+            raise EvidenceError(f"evidence lacks {name!r}; pass a dataset that holds this raster")
+        try:
+            check_same_grid(evidence[name], cube, name)
+        except (GridError, CRSError) as error:
+            raise EvidenceError(f"evidence {error}") from error
+        rasters[name] = evidence[name].transpose(Y, X)
+    return rasters
+
+
 def examples_of(
-    cube: xr.DataArray, labels: xr.DataArray, standardise: Standardise, *, halo: int
+    cube: xr.DataArray,
+    labels: xr.DataArray,
+    standardise: Standardise,
+    *,
+    halo: int,
+    evidence: Mapping[str, xr.DataArray] | None = None,
+    also: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Return the standardised patch around each labelled cell, with its label and place.
 
     Variables over ``example``: ``values`` (element, dy, dx), ``label``, ``deposit`` (id of the
-    nearest deposit, -1 for background), ``row``, ``col``; coords ``y``, ``x`` in CRS units.
+    nearest deposit, -1 for background), ``row``, ``col``, and each raster of ``evidence``; coords
+    ``y``, ``x`` in CRS units. ``also`` is a mask of unlabelled cells to take as well. Where
+    evidence is missing at a cell it is an EvidenceError: no deposit goes unnoticed.
     """
-    rows, cols = np.nonzero(labels.values != UNLABELLED)
+    wanted = labels.values != UNLABELLED
+    rows, cols = np.nonzero(wanted if also is None else wanted | also)
     # From north to south, so that a seed gives one fit whichever way y runs.
     order = np.lexsort((cube[X].values[cols], -cube[Y].values[rows]))
     rows, cols = rows[order], cols[order]
@@ -51,12 +84,24 @@ def examples_of(
         "deposit": deposit_ids(labels).values[rows, cols],
         "row": rows,
         "col": cols,
+        **{name: _known(raster, rows, cols) for name, raster in (evidence or {}).items()},
     }
     variables = {name: ("example", array) for name, array in along.items()}
     return xr.Dataset(
         {"values": (("example", "element", "dy", "dx"), values), **variables},
         coords={Y: ("example", cube[Y].values[rows]), X: ("example", cube[X].values[cols])},
     )
+
+
+def _known(raster: xr.DataArray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Return the values of evidence at cells; EvidenceError where they are missing."""
+    values = raster.values[rows, cols].astype("float32")
+    if missing := int(np.isnan(values).sum()):
+        raise EvidenceError(
+            f"{raster.name} is missing in {missing} of {len(values)} labelled cells; fill it, or "
+            "set their labels to -1"
+        )
+    return values
 
 
 def usual_ground(

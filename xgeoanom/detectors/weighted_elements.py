@@ -109,7 +109,7 @@ class WeightedElements(Detector):
             )
         return self
 
-    def draw(self, cube: Any, labels: Any, rng: np.random.Generator) -> Any:
+    def draw(self, cube: Any, labels: Any, evidence: Any, rng: np.random.Generator) -> Any:
         """Return one cell of each deposit and the cells without; attr ``n_cells`` counts all."""
         free = (labels.values == UNLABELLED) & self.valid_.values
         n_free, n_given = int(free.sum()), int((labels.values == BACKGROUND).sum())

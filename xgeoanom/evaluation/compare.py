@@ -123,7 +123,8 @@ def compare(
     Dataset
         Over ``survey`` and ``score``, the methods' names: ``auc`` with ``auc_low`` and
         ``auc_high``, ``shift_p``, ``shift_95``, ``random_site_p``, ``random_site_auc``,
-        ``random_split_auc``, ``training_auc``, ``average_precision``, ``capture`` (also over ``area``), ``seconds``,
+        ``random_split_auc``, ``training_auc``, ``average_precision``, ``capture`` (also over
+        ``area``), ``seconds``,
         ``memory_mb``, ``n_positives``, ``n_clusters``, ``n_negatives``, and ``error``, which says
         why a method gave no score there. What a method has not is NaN. Coord ``kind``:
         ``"control"``, ``"label-free"`` or ``"trained"``.

@@ -95,6 +95,7 @@ def draw_background(
     n: int | None = None,
     exclude: xr.DataArray | None = None,
     min_distance: float = 0.0,
+    radius_cells: int = 0,
     seed: Seed = None,
 ) -> xr.DataArray:
     """Label ``n`` random unlabelled cells as background (0).
@@ -111,6 +112,10 @@ def draw_background(
     min_distance : float
         Background cells are farther than this from every deposit cell, centre to centre, in CRS
         units.
+    radius_cells : int
+        Half width of the block around each cell drawn: 1 labels clusters of 3 x 3 cells, as
+        :func:`label_deposits` does. Cells of a block that may not be drawn stay unlabelled, and
+        the last block is cut, so that there are ``n`` cells.
     seed : int, numpy.random.Generator or None
         Same seed, same cells, whichever way ``y`` runs.
 
@@ -145,6 +150,7 @@ def draw_background(
     """
     values = _checked_values(labels)
     _check_draw(n, min_distance)
+    _check_radius(radius_cells)
     n = int((values == DEPOSIT).sum()) if n is None else n
     free = (values == UNLABELLED) & (_distances(values, labels) > min_distance)
     if exclude is not None:
@@ -155,9 +161,10 @@ def draw_background(
             f"min_distance={min_distance:g}, or exclude less"
         )
     seed = resolve(seed)
-    drawn = _draw(free, n, labels, seed)
+    drawn = _draw(free, n, radius_cells, labels, seed)
     result = labels.transpose(Y, X).copy(data=np.where(drawn, BACKGROUND, values).astype("int8"))
-    result.attrs.update(provenance("draw_background", seed=seed, n=n, min_distance=min_distance))
+    how = {"n": n, "min_distance": min_distance, "radius_cells": radius_cells}
+    result.attrs.update(provenance("draw_background", seed=seed, **how))
     return result
 
 
@@ -257,8 +264,7 @@ def _check_deposits(
     deposits: gpd.GeoDataFrame, like: xr.DataArray | xr.Dataset, radius_cells: int
 ) -> None:
     check_same_crs(deposits, like, "deposits")
-    if radius_cells != int(radius_cells) or radius_cells < 0:
-        raise LabelError(f"radius_cells={radius_cells} must be 0 or a positive integer; try 1")
+    _check_radius(radius_cells)
     if len(deposits) > MOST:
         raise LabelError(f"deposits holds {len(deposits)} points; at most {MOST} can be numbered")
     wrong = int(((deposits.geom_type != "Point") | deposits.geometry.is_empty).sum())
@@ -266,6 +272,11 @@ def _check_deposits(
         raise LabelError(
             f"deposits holds {wrong} geometries that are no points; drop them or take centroids"
         )
+
+
+def _check_radius(radius_cells: int) -> None:
+    if radius_cells != int(radius_cells) or radius_cells < 0:
+        raise LabelError(f"radius_cells={radius_cells} must be 0 or a positive integer; try 1")
 
 
 def _cells_of(
@@ -346,10 +357,19 @@ def _checked_mask(exclude: xr.DataArray, labels: xr.DataArray) -> np.ndarray:
     return exclude.transpose(Y, X).values
 
 
-def _draw(free: np.ndarray, n: int, labels: xr.DataArray, seed: int) -> np.ndarray:
-    """Return ``n`` of the free cells; cells are numbered from the north."""
+def _draw(free: np.ndarray, n: int, radius: int, labels: xr.DataArray, seed: int) -> np.ndarray:
+    """Return ``n`` of the free cells, in blocks around some; cells are numbered from the north."""
     northward = slice(None, None, -1) if cell_size(labels)[0] > 0 else slice(None)
-    places = np.flatnonzero(free[northward])
+    free = free[northward]
+    # Each block holds its centre, so n centres are always enough.
+    centres = streams(seed, 1)[0].choice(np.flatnonzero(free), size=n, replace=False)
+    reach = np.arange(-radius, radius + 1)
+    row, col = (index[:, None, None] for index in np.divmod(centres, free.shape[1]))
+    rows, cols = np.broadcast_arrays(row + reach[:, None], col + reach)
+    inside = _inside(rows, cols, free.shape)
+    rows, cols = rows[inside], cols[inside]
+    cells = np.ravel_multi_index((rows, cols), free.shape)[free[rows, cols]]
+    first = np.unique(cells, return_index=True)[1]
     drawn = np.zeros(free.size, dtype=bool)
-    drawn[streams(seed, 1)[0].choice(places, size=n, replace=False)] = True
+    drawn[cells[np.sort(first)[:n]]] = True
     return drawn.reshape(free.shape)[northward]

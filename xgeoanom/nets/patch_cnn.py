@@ -11,6 +11,22 @@ from xgeoanom.nets.deform import DeformConv2d
 BODIES = ("shared", "archive", "linear")
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose numbers may come from a generator of its own.
+
+    Runs on several threads share torch's global one, and none could be repeated.
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Set a share ``p`` of ``x`` to zero and scale the rest, while training."""
+        if not self.training or self.generator is None:
+            return super().forward(x)
+        drawn = torch.rand(x.shape, generator=self.generator, device=x.device)
+        return x * (drawn >= self.p) / (1 - self.p)
+
+
 class PatchCNN(nn.Sequential):
     """Three convolutions and a small head: patches to logits.
 
@@ -72,7 +88,7 @@ def _head(body: str) -> dict[str, nn.Module]:
     if body == "archive":
         return {
             "flatten": nn.Flatten(),
-            "dropout": nn.Dropout(0.5),
+            "dropout": Dropout(0.5),
             "hidden1": nn.Linear(2048, 512),
             "hidden2": nn.Linear(512, 64),
             "logit": nn.Linear(64, 1),
@@ -84,6 +100,6 @@ def _head(body: str) -> dict[str, nn.Module]:
         **pooled,
         "hidden": nn.Linear(128, 64),
         "relu4": nn.ReLU(),
-        "dropout": nn.Dropout(0.5),
+        "dropout": Dropout(0.5),
         "logit": nn.Linear(64, 1),
     }
