@@ -63,7 +63,18 @@ from xgeoanom.evaluation import (
     site_shift_null,
     spatial_folds,
 )
-from xgeoanom.geology import check_labels, deposit_ids, draw_background, label_deposits
+from xgeoanom.geology import (
+    DensityLaw,
+    background_distance,
+    check_labels,
+    density_law,
+    deposit_ids,
+    distance_to,
+    draw_background,
+    fault_density,
+    hanging_wall,
+    label_deposits,
+)
 from xgeoanom.kernels.dual_window import ring_offsets
 from xgeoanom.survey import (
     ImportReport,
@@ -135,6 +146,7 @@ _LAZY = {
 __version__ = version()
 
 __all__ = [
+    "DensityLaw",
     "HonestAUC",
     "ImportReport",
     "PublishedAUC",
@@ -149,6 +161,7 @@ __all__ = [
     "auc_z",
     "autoencoder",
     "average_precision",
+    "background_distance",
     "baselines",
     "blank_contamination",
     "capture_at",
@@ -168,19 +181,23 @@ __all__ = [
     "correlation",
     "cross_validate",
     "datasets",
+    "density_law",
     "deposit_ids",
     "deposit_proximity",
     "detect",
     "detectors",
+    "distance_to",
     "draw_background",
     "duplicate_pairs",
     "duplicate_precision",
     "empirical_variogram",
     "errors",
+    "fault_density",
     "find_duplicates",
     "fit_variogram",
     "from_points",
     "gridding_error",
+    "hanging_wall",
     "honest_auc",
     "idw",
     "ilr",

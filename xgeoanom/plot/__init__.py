@@ -2,6 +2,7 @@
 
 from xgeoanom.plot.components import biplot
 from xgeoanom.plot.curves import capture, roc, training, window_sweep
+from xgeoanom.plot.evidence import density_law
 from xgeoanom.plot.fractal import concentration_area, spectrum_area
 from xgeoanom.plot.gridding_error import gridding_error, predicted_observed
 from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
@@ -20,6 +21,7 @@ __all__ = [
     "concentration_area",
     "control_chart",
     "correlation",
+    "density_law",
     "element_map",
     "gridding_error",
     "predicted_observed",
