@@ -6,12 +6,20 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.linear_model import LogisticRegression
 from surveys import small_cube
 
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN, Autoencoder
-from xgeoanom.errors import CubeError, GridError, LabelError
-from xgeoanom.evaluation.compare import PROXIMITY
+from xgeoanom.errors import (
+    CompositionError,
+    CubeError,
+    GridError,
+    LabelError,
+    WindowError,
+    XGeoAnomError,
+)
+from xgeoanom.evaluation.trial import PROXIMITY
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_clusters=")
 
@@ -192,7 +200,7 @@ class TestResume:
         with pytest.raises(KeyboardInterrupt):
             xga.compare(methods, yardstick, **FAST, folder=tmp_path)
         written = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nc")}
-        assert "gold_1.nc" in written
+        assert "gold%2F1.nc" in written
         assert "counted.nc" not in written
         first = xga.compare(methods, yardstick, **FAST, folder=tmp_path)
         again = xga.compare(methods, yardstick, **FAST, folder=tmp_path)
@@ -219,6 +227,42 @@ class TestResume:
         fewer = dataclasses.replace(yardstick, deposits=yardstick.deposits.iloc[1:])
         assert run(fewer) == 4
 
+    def test_another_function_runs_again(self, yardstick, tmp_path):
+        def auc(method):
+            result = xga.compare({"it": method}, yardstick, **FAST, folder=tmp_path)
+            return result["auc"].sel(score="it").item()
+
+        def of(element):
+            return lambda cube: cube.sel(element=element)
+
+        assert auc(of("Au")) != auc(of("Cu"))
+        suite = [xga.classical_suite(element, inner=1, outer=5)["trend surface"]
+                 for element in ("Au", "Cu")]  # fmt: skip
+        assert auc(suite[0]) != auc(suite[1])
+
+    def test_names_that_look_alike_in_files(self, yardstick, tmp_path):
+        methods = {"a b": gold, "a_b": lambda cube: cube.sel(element="Cu"), "a/b": xga.rx}
+        apart = xga.compare(methods, yardstick, **FAST)["auc"]
+        xr.testing.assert_equal(
+            xga.compare(methods, yardstick, **FAST, folder=tmp_path)["auc"], apart
+        )
+        xr.testing.assert_equal(
+            xga.compare(methods, yardstick, **FAST, folder=tmp_path)["auc"], apart
+        )
+
+    @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x"])
+    def test_damaged_files_are_measured_again(self, yardstick, tmp_path, damage):
+        first = xga.compare({"gold": gold}, yardstick, **FAST, folder=tmp_path)
+        path = next(tmp_path.rglob("gold.nc"))
+        path.write_bytes(damage(path.read_bytes()))
+        again = xga.compare({"gold": gold}, yardstick, **FAST, folder=tmp_path)
+        xr.testing.assert_equal(again["auc"], first["auc"])
+
+    def test_a_folder_that_is_a_file(self, yardstick, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(XGeoAnomError, match="folder=.*cannot be written"):
+            xga.compare({"gold": gold}, yardstick, **FAST, folder=tmp_path / "file")
+
     def test_maps_are_kept(self, yardstick, cube, tmp_path):
         xga.compare({"gold": gold}, {"here": yardstick}, **FAST, folder=tmp_path)
         with xr.open_dataset(tmp_path / "here" / "gold.nc") as found:
@@ -237,6 +281,43 @@ class TestBadInput:
         assert result["auc"].sel(score="gold") == 1.0
         assert xga.comparison_table(result).loc["broken", "honest AUC"] == "too small"
 
+    @pytest.mark.parametrize(
+        ("method", "message"),
+        [
+            (lambda cube: gold(cube).values, "returned a ndarray"),
+            (lambda cube: None, "returned a NoneType"),
+            (lambda cube: cube, "dims"),
+            (lambda cube: gold(cube).assign_coords(x=cube.x + 250), "another grid"),
+            (lambda cube: gold(cube).isel(x=slice(4, None)), "another grid"),
+            (lambda cube: gold(cube).where(cube.x > cube.x[3], np.inf), "infinite"),
+            (lambda cube: gold(cube) * np.nan, "no valid cell"),
+            (lambda cube: cube.sel(element="Xx"), "KeyError"),
+        ],
+    )
+    def test_what_is_no_score_is_told(self, yardstick, method, message):
+        with pytest.warns(UserWarning, match=message):
+            result = xga.compare({"bad": method, "gold": gold}, yardstick, **FAST)
+        assert message in result["error"].sel(score="bad").item()
+        assert result["auc"].sel(score="gold") == 1.0
+
+    def test_methods_that_work_in_place_change_nothing(self, yardstick, cube):
+        def in_place(cube):
+            cube.values[:] = -cube.values
+            return gold(cube)
+
+        before = cube.copy(deep=True)
+        result = xga.compare({"in place": in_place, "gold": gold}, yardstick, **FAST)
+        assert result["auc"].sel(score="gold") == 1.0
+        xr.testing.assert_identical(cube, before)
+
+    def test_fewer_targets_are_told(self, yardstick, deposits):
+        east = deposits.geometry.x.max()
+        with pytest.warns(UserWarning, match="scores 4 of 5 targets"):
+            result = xga.compare(
+                {"part": lambda cube: gold(cube).where(cube.x < east)}, yardstick, **FAST
+            )
+        assert xga.comparison_table(result).loc["part", "targets"] == "4"
+
     def test_a_buffer_too_narrow_is_told(self, yardstick):
         with pytest.raises(LabelError, match="buffer_cells=2 is narrower"):
             xga.compare({"wide": tiny(outer=7)}, yardstick, **FAST)
@@ -249,8 +330,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("methods", "message"),
         [
-            ({}, "empty"),
-            ({"a": 3}, "methods.'a'. is a int"),
+            ({}, "methods={} must be a dict"),
+            ([gold], "must be a dict"),
+            ({"a": 3}, "methods.'a'. is 3"),
+            ({"a": PPFCNN}, "give a detector"),
+            ({"a": LogisticRegression()}, "SklearnDetector"),
             ({"Au": gold}, "names of controls"),
         ],
     )
@@ -273,13 +357,24 @@ class TestYardstick:
         [
             ({"target": "Xx"}, CubeError, "Xx"),
             ({"pathfinders": ["Au", "W"]}, CubeError, "W"),
+            ({"pathfinders": "As"}, CubeError, "pathfinders='As' must be a list"),
             ({"buffer_cells": -1}, LabelError, "buffer_cells=-1"),
+            ({"radius_cells": "1"}, LabelError, "radius_cells='1'"),
+            ({"min_distance": "3"}, LabelError, "min_distance='3'"),
+            ({"cluster_distance": -5}, LabelError, "cluster_distance=-5"),
+            ({"table": 5}, CubeError, "table is a int"),
+            ({"ds": None}, CubeError, "ds is a NoneType"),
             ({"min_distance": 1e6}, LabelError, "min_distance"),
         ],
     )
     def test_wrong_arguments(self, yardstick, change, error, message):
         with pytest.raises(error, match=message):
             dataclasses.replace(yardstick, **change)
+
+    def test_parts_that_are_missing_are_refused(self, yardstick, cube):
+        holes = cube.where((cube.element != "As") | (cube.x > cube.x[3]))
+        with pytest.raises(CompositionError, match="As"):
+            dataclasses.replace(yardstick, ds=holes)
 
     def test_log_ratios_are_refused(self, yardstick, cube):
         with pytest.raises(CubeError, match="give concentrations"):
@@ -297,3 +392,8 @@ def test_suite_runs_on_any_cube(cube):
         score = found["score"] if isinstance(found, xr.Dataset) else found
         assert score.notnull().any(), name
         assert set(score.dims) == {"y", "x"}, name
+
+
+def test_suite_with_wrong_windows():
+    with pytest.raises(WindowError, match="inner=4"):
+        xga.classical_suite("Au", inner=4)

@@ -185,3 +185,25 @@ def test_bad_input():
     corner = points([(0, 0), (700, 300)])
     with pytest.raises(LabelError, match="leaves no background for"):
         site_shift_null(score, corner, min_distance=25_500, max_distance=800, n=50, seed=0)
+
+
+def test_shifts_on_which_the_protocol_cannot_run_are_replaced():
+    rng = np.random.default_rng(7)
+    score, deposits = raster(smooth(rng)), random_pattern(rng, n=12)
+    calls = []
+
+    def refit(moved):
+        calls.append(1)
+        if len(calls) % 2:
+            raise LabelError("a fold without deposits")
+        return score
+
+    every = random_site_null(lambda moved: score, score, deposits, **REACH, n=8, seed=3)
+    found = random_site_null(refit, score, deposits, **REACH, n=4, seed=3)
+    np.testing.assert_array_equal(found.null_aucs, every.null_aucs[1::2])
+
+    def never(moved):
+        raise LabelError("a fold without deposits")
+
+    with pytest.raises(LabelError, match="runs on 0 of 12 shifts.*a fold without deposits"):
+        random_site_null(never, score, deposits, **REACH, n=4, seed=3)

@@ -7,6 +7,7 @@ import xarray as xr
 from xgeoanom import classical
 from xgeoanom.conventions import ELEMENT
 from xgeoanom.evaluation.yardstick import LabelFree
+from xgeoanom.kernels.dual_window import check_windows
 from xgeoanom.seeding import Seed, resolve
 from xgeoanom.survey.coda import clr
 
@@ -33,6 +34,11 @@ def classical_suite(
     dict of str to callable
         Functions of the concentrations ``(element, y, x)``.
 
+    Raises
+    ------
+    WindowError
+        If a window is even, or ``inner`` not smaller than ``outer``.
+
     Examples
     --------
     >>> import xgeoanom as xga
@@ -41,6 +47,7 @@ def classical_suite(
     >>> classical_suite("Au")["singularity"](cube)["score"].dims
     ('y', 'x')
     """
+    check_windows(inner, outer)
     seed = resolve(seed)
 
     def of_map(method: Callable[..., xr.DataArray | xr.Dataset], **params: object) -> LabelFree:

@@ -1,27 +1,32 @@
 """Any methods on any surveys, measured alike: the honest number beside the flattering ones."""
 
 import logging
-import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import xarray as xr
 from tqdm.auto import tqdm
 
-from xgeoanom.conventions import BACKGROUND, DEPOSIT, X, Y, provenance
-from xgeoanom.errors import LabelError, XGeoAnomError
-from xgeoanom.evaluation.cost import Cost
-from xgeoanom.evaluation.crossval import check_buffer, cross_validate
-from xgeoanom.evaluation.folds import leave_one_deposit_out, random_folds
-from xgeoanom.evaluation.honest import average_precision, honest_auc
-from xgeoanom.evaluation.metrics import capture_at, rank_auc
-from xgeoanom.evaluation.shift_null import check_shifts, random_site_null, site_shift_null
-from xgeoanom.evaluation.trial_file import read_trial, write_trial
+from xgeoanom.conventions import provenance
+from xgeoanom.errors import LabelError
+from xgeoanom.evaluation.crossval import check_buffer
+from xgeoanom.evaluation.folds import leave_one_deposit_out
+from xgeoanom.evaluation.shift_null import check_shifts
+from xgeoanom.evaluation.trial import (
+    AREAS,
+    PROXIMITY,
+    RANDOM_FOLDS,
+    Protocol,
+    Record,
+    Trial,
+    is_detector,
+    run_trial,
+)
+from xgeoanom.evaluation.trial_file import check_folder, read_trial, write_trial
 from xgeoanom.evaluation.yardstick import LabelFree, Yardstick
 from xgeoanom.seeding import Seed, resolve
 
@@ -30,9 +35,6 @@ if TYPE_CHECKING:
 
 Method: TypeAlias = "Detector | LabelFree"
 
-AREAS = (0.05, 0.15, 0.30)
-RANDOM_FOLDS = 5
-PROXIMITY = "distance to other deposits"
 LONG_NAMES = {
     "auc": "honest AUC",
     "auc_low": "lower bound of its interval",
@@ -54,27 +56,6 @@ LONG_NAMES = {
 UNITS = {"seconds": "s", "memory_mb": "MB"}
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Protocol:
-    """What was asked of every method."""
-
-    n_shifts: int
-    n_refits: int
-    level: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """One method on one survey."""
-
-    survey: str
-    name: str
-    kind: str
-    method: Any  # a detector, or a function of the cube, of PROXIMITY also of labels
-    yardstick: Yardstick
 
 
 def compare(
@@ -115,8 +96,8 @@ def compare(
         Of everything random, the detectors' own seeds included.
     folder : str or Path, optional
         Each method's result and map is written here, ``<survey>/<method>.nc``, once it is done. A
-        later call with the same arguments reads what is there and goes on; delete a file to run
-        its method again.
+        later call with the same arguments reads what is there and goes on. A function is known by
+        its code, not by what that calls: delete its file to run it again after such a change.
 
     Returns
     -------
@@ -125,16 +106,23 @@ def compare(
         ``auc_high``, ``shift_p``, ``shift_95``, ``random_site_p``, ``random_site_auc``,
         ``random_split_auc``, ``training_auc``, ``average_precision``, ``capture`` (also over
         ``area``), ``seconds``,
-        ``memory_mb``, ``n_positives``, ``n_clusters``, ``n_negatives``, and ``error``, which says
-        why a method gave no score there. What a method has not is NaN. Coord ``kind``:
+        ``memory_mb``, ``n_positives``, ``n_clusters``, ``n_negatives``, and ``error``: what went
+        wrong, if anything. What a method has not is NaN. Coord ``kind``:
         ``"control"``, ``"label-free"`` or ``"trained"``.
 
     Raises
     ------
     LabelError
         Before any work: no method, a method that is neither kind, a wrong number, or a buffer
-        narrower than a detector's halo plus the cube's interpolation range. Other bad input
-        of one method on one survey does not end the others: see ``error``.
+        narrower than a detector's halo plus the cube's interpolation range.
+    XGeoAnomError
+        If ``folder`` cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        If a method fails on a survey, which does not end the others, see ``error``; or leaves
+        targets without a score, so that it is measured on fewer of them than the others.
 
     Notes
     -----
@@ -143,6 +131,7 @@ def compare(
 
     Examples
     --------
+    >>> import warnings
     >>> import xgeoanom as xga
     >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
     >>> yardstick = xga.Yardstick(
@@ -154,47 +143,53 @@ def compare(
     >>> result["auc"].sizes["score"]  # RX and five controls
     5
     """
-    yardsticks = {"": yardsticks} if isinstance(yardsticks, Yardstick) else dict(yardsticks)
-    protocol = _Protocol(n_shifts, n_refits, level, resolve(seed))
+    yardsticks = {"": yardsticks} if isinstance(yardsticks, Yardstick) else yardsticks
+    protocol = Protocol(n_shifts, n_refits, level, resolve(seed))
     _check(methods, yardsticks, protocol)
     trials = _trials(methods, yardsticks, protocol)
+    folder = None if folder is None else check_folder(folder, trials)
     _announce(trials, protocol)
     records = []
     for trial in (bar := tqdm(trials, unit="method", disable=None)):
         bar.set_description(f"{trial.survey} {trial.name}".strip())
-        records.append(_run(trial, protocol, None if folder is None else Path(folder)))
+        records.append(_run(trial, protocol, folder))
     return _table(trials, records, protocol)
 
 
 def _check(
-    methods: Mapping[str, "Method"], yardsticks: Mapping[str, Yardstick], protocol: _Protocol
+    methods: Mapping[str, "Method"], yardsticks: Mapping[str, Yardstick], protocol: Protocol
 ) -> None:
     check_shifts(protocol.n_shifts)
     if protocol.n_refits:
         check_shifts(protocol.n_refits)
-    if not methods or not yardsticks:
-        raise LabelError("methods or yardsticks is empty; give one of each at least")
-    for name, method in methods.items():
-        if not callable(method) and not _is_detector(method):
+    for name, given in (("methods", methods), ("yardsticks", yardsticks)):
+        if not isinstance(given, Mapping) or not given:
+            raise LabelError(f"{name}={given!r:.60} must be a dict of one or more by name")
+    for name, yardstick in yardsticks.items():
+        if not isinstance(yardstick, Yardstick):
             raise LabelError(
-                f"methods[{name!r}] is a {type(method).__name__}; give a detector, or a function "
-                "of the cube"
+                f"yardsticks[{name!r}] is a {type(yardstick).__name__}; give Yardstick"
             )
-        if _is_detector(method) and method.supervised:  # type: ignore[union-attr]
-            for yardstick in yardsticks.values():
-                halo = method.footprint.halo  # type: ignore[union-attr]
-                check_buffer(yardstick.cube, halo, yardstick.buffer_cells)
+        for method_name, method in methods.items():
+            _check_method(method_name, method, yardstick)
     if not 0 < protocol.level < 1:
         raise LabelError(f"level={protocol.level} must lie between 0 and 1; try 0.9")
 
 
-def _is_detector(method: Any) -> bool:
-    return hasattr(method, "fit") and hasattr(method, "predict") and not isinstance(method, type)
+def _check_method(name: str, method: Any, yardstick: Yardstick) -> None:
+    known = is_detector(method) or (callable(method) and not isinstance(method, type))
+    if not known or (hasattr(method, "fit") and not is_detector(method)):
+        raise LabelError(
+            f"methods[{name!r}] is {method!r:.60}; give a detector, such as "
+            "detectors.SklearnDetector(estimator=...), or a function of the cube"
+        )
+    if is_detector(method) and method.supervised:
+        check_buffer(yardstick.cube, method.footprint.halo, yardstick.buffer_cells)
 
 
 def _trials(
-    methods: Mapping[str, "Method"], yardsticks: Mapping[str, Yardstick], protocol: _Protocol
-) -> list[_Trial]:
+    methods: Mapping[str, "Method"], yardsticks: Mapping[str, Yardstick], protocol: Protocol
+) -> list[Trial]:
     trials = []
     for survey, yardstick in yardsticks.items():
         controls: dict[str, Any] = yardstick.label_free_controls(protocol.seed)
@@ -202,20 +197,22 @@ def _trials(
         if taken := controls.keys() & methods.keys():
             raise LabelError(f"methods {sorted(taken)} have the names of controls; rename them")
         for name, control in controls.items():
-            trials.append(_Trial(survey, name, "control", control, yardstick))
+            trials.append(Trial(survey, name, "control", control, yardstick))
         for name, given in methods.items():
             method: Any = given
-            if _is_detector(method):
+            if is_detector(method):
                 method = replace(method, seed=protocol.seed)
-            kind = "trained" if _is_detector(method) and method.supervised else "label-free"
-            trials.append(_Trial(survey, name, kind, method, yardstick))
+            kind = "trained" if is_detector(method) and method.supervised else "label-free"
+            trials.append(Trial(survey, name, kind, method, yardstick))
     return trials
 
 
-def _announce(trials: list[_Trial], protocol: _Protocol) -> None:
+def _announce(trials: list[Trial], protocol: Protocol) -> None:
     for survey in {trial.survey: None for trial in trials}:
         mine = [trial for trial in trials if trial.survey == survey]
         n_trained = sum(trial.kind == "trained" for trial in mine)
+        if not n_trained:
+            continue
         n_folds = int(leave_one_deposit_out(mine[0].yardstick.labels).max()) + 1
         logger.info(
             "%s: %d methods and controls; %d detectors, each fitted %d times",
@@ -226,133 +223,18 @@ def _announce(trials: list[_Trial], protocol: _Protocol) -> None:
         )
 
 
-def _run(trial: _Trial, protocol: _Protocol, folder: Path | None) -> dict[str, Any]:
+def _run(trial: Trial, protocol: Protocol, folder: Path | None) -> Record:
     """Return the record of a trial: read if it is there, else measured and written."""
-    key = {**asdict(protocol), "detector": repr(trial.method) * _is_detector(trial.method)}
+    found = None if folder is None else read_trial(folder, trial, protocol)
+    if found is not None:
+        return found
+    record, score = run_trial(trial, protocol)
     if folder is not None:
-        found = read_trial(folder, trial.survey, trial.name, key, trial.yardstick)
-        if found is not None:
-            return found
-    score: xr.DataArray | None = None
-    record: dict[str, Any] = {"error": ""}
-    try:
-        with warnings.catch_warnings():
-            # Few clusters: the table says how many.
-            warnings.filterwarnings("ignore", message="n_clusters=")
-            score, flattering = _score(trial, protocol)
-            record |= flattering | _measure(score, trial.yardstick, protocol)
-            if protocol.n_refits and (trial.kind == "trained" or trial.name == PROXIMITY):
-                record |= _refit(score, trial, protocol)
-    except XGeoAnomError as error:
-        warnings.warn(f"{trial.survey} {trial.name}: {error}", stacklevel=3)
-        record["error"] = str(error)
-    if folder is not None:
-        write_trial(folder, trial.survey, trial.name, key, trial.yardstick, record, score)
+        write_trial(folder, trial, protocol, record, score)
     return record
 
 
-def _score(trial: _Trial, protocol: _Protocol) -> tuple[xr.DataArray, dict[str, float]]:
-    """Return the score to be measured honestly, and what flatters."""
-    yardstick, method = trial.yardstick, trial.method
-    if trial.kind == "trained":
-        return _trained(trial, protocol)
-    if trial.name == PROXIMITY:
-        with Cost() as cost:
-            score = _out_of_fold(method, yardstick, yardstick.labels)
-        return score, {"seconds": cost.seconds, "memory_mb": cost.memory_mb}
-    with Cost() as cost:
-        if _is_detector(method):
-            found = replace(method).fit(yardstick.clr).predict(yardstick.clr)
-        else:
-            found = method(yardstick.cube)
-        score = (found["score"] if isinstance(found, xr.Dataset) else found).compute()
-    # Nothing was trained: what is left of a random split is counting cells, not deposits.
-    return score, {
-        "random_split_auc": _auc_by_cell(score, yardstick.labels),
-        "seconds": cost.seconds,
-        "memory_mb": cost.memory_mb,
-    }
-
-
-def _trained(trial: _Trial, protocol: _Protocol) -> tuple[xr.DataArray, dict[str, float]]:
-    yardstick, detector = trial.yardstick, trial.method
-    evidence = yardstick.ds if isinstance(yardstick.ds, xr.Dataset) else None
-    with Cost() as cost:
-        fitted = replace(detector).fit(yardstick.clr, yardstick.labels, evidence=evidence)
-        whole = fitted.predict(yardstick.clr, evidence=evidence)["score"].compute()
-    random = random_folds(yardstick.labels, n=RANDOM_FOLDS, seed=protocol.seed)
-    split = cross_validate(
-        yardstick.clr, detector, yardstick.labels, random, evidence=evidence, buffer_cells=0
-    )["oof"]
-    return _out_of_fold(detector, yardstick, yardstick.labels), {
-        "training_auc": honest_auc(whole, yardstick.deposits, **yardstick.measures(), seed=0).auc,
-        "random_split_auc": _auc_by_cell(split, yardstick.labels),
-        "seconds": cost.seconds,
-        "memory_mb": cost.memory_mb,
-    }
-
-
-def _out_of_fold(method: Any, yardstick: Yardstick, labels: xr.DataArray) -> xr.DataArray:
-    return cross_validate(
-        yardstick.clr,
-        method,
-        labels,
-        leave_one_deposit_out(labels),
-        evidence=yardstick.ds if isinstance(yardstick.ds, xr.Dataset) else None,
-        buffer_cells=yardstick.buffer_cells,
-    )["oof"]
-
-
-def _auc_by_cell(score: xr.DataArray, labels: xr.DataArray) -> float:
-    values, marks = score.transpose(Y, X).values, labels.transpose(Y, X).values
-    known = ~np.isnan(values)
-    return rank_auc(values[known & (marks == DEPOSIT)], values[known & (marks <= BACKGROUND)])
-
-
-def _measure(score: xr.DataArray, yardstick: Yardstick, protocol: _Protocol) -> dict[str, float]:
-    measures, deposits = yardstick.measures(), yardstick.deposits
-    honest = honest_auc(
-        score,
-        deposits,
-        **measures,
-        cluster_distance=yardstick.cluster_distance,
-        level=protocol.level,
-        seed=protocol.seed,
-    )
-    null = site_shift_null(score, deposits, **measures, n=protocol.n_shifts, seed=protocol.seed)
-    captured = capture_at(score, deposits, AREAS, max_distance=yardstick.max_distance)
-    return {
-        "auc": honest.auc,
-        "auc_low": honest.low,
-        "auc_high": honest.high,
-        "shift_p": null.p,
-        "shift_95": float(np.quantile(null.null_aucs, 0.95)),
-        "average_precision": average_precision(score, deposits, **measures),
-        **{f"capture_{area}": float(captured.sel(area=area)) for area in AREAS},
-        "n_positives": honest.n_positives,
-        "n_clusters": honest.n_clusters,
-        "n_negatives": honest.n_negatives,
-    }
-
-
-def _refit(score: xr.DataArray, trial: _Trial, protocol: _Protocol) -> dict[str, float]:
-    yardstick = trial.yardstick
-
-    def protocol_on(sites: gpd.GeoDataFrame) -> xr.DataArray:
-        return _out_of_fold(trial.method, yardstick, yardstick.labels_of(sites))
-
-    null = random_site_null(
-        protocol_on,
-        score,
-        yardstick.deposits,
-        **yardstick.measures(),
-        n=protocol.n_refits,
-        seed=protocol.seed,
-    )
-    return {"random_site_p": null.p, "random_site_auc": float(null.null_aucs.mean())}
-
-
-def _table(trials: list[_Trial], records: list[dict[str, Any]], protocol: _Protocol) -> xr.Dataset:
+def _table(trials: list[Trial], records: list[Record], protocol: Protocol) -> xr.Dataset:
     """Return the records over survey and method, in the order in which they were given."""
     rows = pd.DataFrame(records)
     surveys, methods = (list(dict.fromkeys(names)) for names in zip(

@@ -21,8 +21,9 @@ def comparison_table(comparison: xr.Dataset, survey: str | None = None) -> pd.Da
     -------
     pandas.DataFrame
         Text, one row for each method: kind, the AUC of a random split and of training deposits,
-        honest AUC with its interval, the p-values of both nulls, average precision, captures,
-        seconds and memory. A method that failed says why in place of its honest AUC.
+        honest AUC with its interval and of how many targets, the p-values of both nulls, average
+        precision, captures, seconds and memory. A method that failed says why in place of its
+        honest AUC.
 
     Raises
     ------
@@ -67,7 +68,8 @@ def _row(method: xr.Dataset) -> dict[str, str]:
         "kind": str(method["kind"].item()),
         "random split": value["random_split_auc"],
         "own deposits": value["training_auc"],
-        "honest AUC": str(method["error"].item()) or auc,
+        "honest AUC": auc if value["auc"] else str(method["error"].item()),
+        "targets": _number(method["n_positives"], digits=0),
         "p (shifted sites)": value["shift_p"],
         "p (random sites)": value["random_site_p"],
         "AP": _number(method["average_precision"], digits=4),
@@ -83,5 +85,5 @@ def _row(method: xr.Dataset) -> dict[str, str]:
 def _number(array: xr.DataArray, digits: int = 2) -> str:
     if array.dtype.kind != "f" or array.isnull():
         return ""
-    digits = digits + 1 if "_p" in str(array.name) else digits  # 0.002 is no 0.00
+    digits = digits + 1 if str(array.name).endswith("_p") else digits  # 0.002 is no 0.00
     return f"{array.item():.{digits}f}"

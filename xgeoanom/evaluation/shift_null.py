@@ -17,6 +17,7 @@ from xgeoanom.seeding import Seed, streams
 
 LEAST_ON_DATA = 0.8
 BATCH, MOST_TRIES = 500, 1000  # shifts at a time, and for each that is wanted
+SPARE = 3  # shifts drawn for each refit, since a protocol may not run on all
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def random_site_null(
 
     For each shift of the deposit pattern (see :func:`site_shift_null`) the whole protocol is
     repeated, as if the deposits lay there. A protocol that scores as well on random sites
-    measures nothing.
+    measures nothing. A shift on which the protocol cannot run (a fold without a deposit to train
+    on, say) is replaced by another.
 
     Parameters
     ----------
@@ -130,7 +132,8 @@ def random_site_null(
     Raises
     ------
     LabelError
-        As for :func:`site_shift_null`.
+        As for :func:`site_shift_null`; also if the protocol runs on fewer than a third of the
+        shifts.
 
     Examples
     --------
@@ -153,12 +156,23 @@ def random_site_null(
     check_shifts(n)
     reach = {"min_distance": min_distance, "max_distance": max_distance}
     targets = find_targets(score, deposits, **reach)
-    sites, nearest = shifted_sites(targets, max_distance, n, streams(seed, 1)[0])
-    null = np.empty(n)
-    for k in tqdm(range(n), desc="random sites", unit="refit", disable=None):
-        moved = _points(sites[k, nearest[k] >= 0], deposits)
-        null[k] = rank_auc(*find_targets(refit(moved), moved, **reach).scores())
-    return _compare(rank_auc(*targets.scores()), null)
+    sites, nearest = shifted_sites(targets, max_distance, SPARE * n, streams(seed, 1)[0])
+    null: list[float] = []
+    with tqdm(total=n, desc="random sites", unit="refit", disable=None) as bar:
+        for at, near in zip(sites, nearest, strict=True):
+            moved = _points(at[near >= 0], deposits)
+            try:
+                null.append(rank_auc(*find_targets(refit(moved), moved, **reach).scores()))
+            except LabelError as error:
+                reason = error
+                continue
+            bar.update()
+            if len(null) == n:
+                return _compare(rank_auc(*targets.scores()), np.array(null))
+    raise LabelError(
+        f"the protocol runs on {len(null)} of {SPARE * n} shifts of the deposits, {n} are wanted; "
+        f"the last one failed: {reason}"
+    )
 
 
 def check_shifts(n: int) -> None:

@@ -83,18 +83,45 @@ class Yardstick:
     table: xr.Dataset | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ds, xr.Dataset | xr.DataArray):
+            raise CubeError(f"ds is a {type(self.ds).__name__}; give a Dataset or a DataArray")
         check_cube(self.cube)
         found = self.cube.attrs.get(LOG_RATIO, "none")
         if found != "none":
             raise CubeError(f"ds holds log-ratios of kind {found!r}; give concentrations")
+        self._check_elements()
+        self._check_numbers()
+        self.clr  # noqa: B018  (tells of parts that are missing or not positive)
+        check_buffer(self.cube, 0, self.buffer_cells)
+
+    def _check_elements(self) -> None:
+        if isinstance(self.pathfinders, str):
+            raise CubeError(f"pathfinders={self.pathfinders!r} must be a list of elements")
         names = self.cube[ELEMENT].values.tolist()
         wrong = [name for name in (self.target, *self.pathfinders) if name not in names]
         if wrong:
             raise CubeError(f"target or pathfinders {wrong} are not among the elements {names}")
-        if self.buffer_cells < 0 or self.buffer_cells != int(self.buffer_cells):
-            raise LabelError(f"buffer_cells={self.buffer_cells} must be a whole number of cells")
-        check_buffer(self.cube, 0, self.buffer_cells)
-        find_targets(self.target_raster, self.deposits, self.min_distance, self.max_distance)
+
+    def _check_numbers(self) -> None:
+        for name in ("min_distance", "max_distance", "cluster_distance"):
+            value = getattr(self, name)
+            if value is None and name == "cluster_distance":
+                continue
+            if not isinstance(value, int | float | np.number) or not value > 0:
+                raise LabelError(f"{name}={value!r} must be a positive number, in CRS units")
+        for name in ("buffer_cells", "radius_cells"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 0:
+                raise LabelError(f"{name}={value!r} must be a whole number of cells, 0 or more")
+        if self.table is not None and not isinstance(self.table, xr.Dataset):
+            raise CubeError(f"table is a {type(self.table).__name__}; give a survey table")
+        self.n_targets  # noqa: B018  (tells of deposits and distances that leave nothing)
+
+    @cached_property
+    def n_targets(self) -> int:
+        """Cells that answer for a deposit on the target's own map."""
+        score = self.target_raster
+        return find_targets(score, self.deposits, **self.measures()).positives.size
 
     @cached_property
     def cube(self) -> xr.DataArray:
