@@ -19,6 +19,7 @@ ROOMS = (
     "cli",
     "__init__",
     "accessor",
+    "card",
     "datasets",
     "plot",
     "evaluation",
@@ -45,6 +46,8 @@ SHARED_BY_DETECTORS = {
     "training_set",
     "detect",
     "explain",
+    "patch_maps",
+    "offsets",
     "superpixels",
 }
 

@@ -15,8 +15,29 @@ from surveys import small_cube, small_labels
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN, load_detector
 from xgeoanom.detectors.autoencoder import Autoencoder, ConvAutoencoder
+from xgeoanom.detectors.gk_dcn import GKDCN
 from xgeoanom.detectors.sklearn_detector import SklearnDetector
 from xgeoanom.detectors.weighted_elements import WeightedElements
+
+
+class GuidedByAnyFault(GKDCN):
+    """GK-DCN that brings its evidence along: weights that fall off from a corner."""
+
+    def fit(self, cube, labels=None, *, evidence=None):
+        y, x = (cube[dim] - cube[dim].min() for dim in ("y", "x"))
+        weight = np.exp(-(2 * y + x) / 10_000).rio.write_crs(cube.rio.crs)
+        return super().fit(cube, labels, evidence=weight.to_dataset(name="fault_weight"))
+
+
+SMALL_PATCHES = {
+    "window": 5,
+    "min_distance": 1500.0,
+    "epochs": 1,
+    "batch_size": 16,
+    "learning_rate": 0.01,  # else one epoch leaves all scores near one half
+    "draws": 2,
+    "seed": 0,
+}
 
 DETECTORS = {
     "ppf_cnn": lambda **params: PPFCNN(
@@ -40,6 +61,19 @@ DETECTORS = {
             "seed": 0,
             **params,
         }
+    ),
+    "cnn": lambda **params: GKDCN(
+        **{
+            **SMALL_PATCHES,
+            "deformable": False,
+            "knowledge": 0,
+            "background": "anywhere",
+            **params,
+        }
+    ),
+    "gk_dcn": lambda **params: GuidedByAnyFault(**{**SMALL_PATCHES, **params}),
+    "gk_dcn unlabelled": lambda **params: GuidedByAnyFault(
+        **{**SMALL_PATCHES, "window": 3, "constraint": "unlabelled", **params}
     ),
     "weighted_elements": lambda **params: WeightedElements(
         **{"least_contrast": 0.5, "most": 150, "draws": 2, "seed": 0, **params}

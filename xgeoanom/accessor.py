@@ -1,6 +1,5 @@
 """``ds.anom``: the public functions as methods of a dataset or an array. Delegation only."""
 
-import html
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +7,8 @@ import geopandas as gpd
 import xarray as xr
 
 import xgeoanom as xga
-from xgeoanom.conventions import ELEMENT, LOG_RATIO, X, Y, cell_size, cube_of, units_of
-from xgeoanom.errors import XGeoAnomError
+from xgeoanom import card
+from xgeoanom.conventions import cube_of
 from xgeoanom.kernels.dual_window import PAPER_WINDOWS
 from xgeoanom.seeding import Seed
 
@@ -121,46 +120,10 @@ class _Accessor:
         return xga.pathfinder_sum(self.cube, elements)
 
     def __repr__(self) -> str:
-        return "\n".join(["<xgeoanom>", *(f"{key}: {value}" for key, value in self._card())])
+        return card.as_text(self._obj)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{key}</th><td>{html.escape(value)}</td></tr>"
-            for key, value in self._card()
-        )
-        return f"<table><caption>xgeoanom</caption>{rows}</table>"
-
-    def _card(self) -> list[tuple[str, str]]:
-        """Say what the object holds, from metadata alone."""
-        try:
-            cube = self.cube
-            height, width = cell_size(cube)
-        except XGeoAnomError as error:
-            return [("no cube", str(error))]
-        crs = cube.rio.crs
-        names = [str(name) for name in cube[ELEMENT].values]
-        card = [
-            ("elements", f"{len(names)}: {_listed(names)}"),
-            ("units", _listed(sorted(set(units_of(cube))))),
-            ("log-ratio", str(cube.attrs.get(LOG_RATIO, "unknown"))),
-            ("grid", f"{cube.sizes[Y]} x {cube.sizes[X]}, {abs(height):g} x {abs(width):g} a cell"),
-            ("CRS", crs.to_string() if crs is not None else "none: set it with .rio.write_crs"),
-            ("chunks", "in memory" if cube.chunks is None else str(cube.data.chunksize)),
-        ]
-        return [*card, ("scores", _listed(self._scores()) or "none yet")]
-
-    def _scores(self) -> list[str]:
-        if not isinstance(self._obj, xr.Dataset):
-            return []
-        return [
-            str(name)
-            for name, array in self._obj.items()
-            if "method" in array.attrs and array.dtype == "float32"
-        ]
-
-
-def _listed(names: list[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+        return card.as_html(self._obj)
 
 
 @xr.register_dataarray_accessor("anom")
@@ -318,6 +281,27 @@ class DatasetAccessor(_Accessor):
     ) -> xr.Dataset:
         """Fit PPF-CNN and add its score; see :func:`xgeoanom.ppf_cnn`."""
         return xga.ppf_cnn(self._obj, labels, inner=inner, outer=outer, name=name, **params)
+
+    def gk_dcn(
+        self,
+        labels: Hashable | xr.DataArray,
+        *,
+        window: int = 9,
+        deformable: bool = True,
+        knowledge: float = 1.0,
+        name: str = "gk_dcn",
+        **params: Any,
+    ) -> xr.Dataset:
+        """Fit GK-DCN, or another of its four networks; see :func:`xgeoanom.gk_dcn`."""
+        return xga.gk_dcn(
+            self._obj,
+            labels,
+            window=window,
+            deformable=deformable,
+            knowledge=knowledge,
+            name=name,
+            **params,
+        )
 
     def autoencoder(
         self,

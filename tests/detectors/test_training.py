@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xgeoanom.detectors.training import seeded, train
+from xgeoanom.detectors.training import _batches, seeded, train
 
 
 def run(seed=0, stop=None, epochs=60):
@@ -54,3 +54,14 @@ def test_seeded_leaves_torch_as_it_was():
     with seeded(np.random.default_rng(0)):
         torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "expected"),
+    [(5, 2, [2, 3]), (6, 2, [2, 2, 2]), (3, 2, [3]), (1, 2, [1]), (2, 1, [2]), (7, 9, [7])],
+)
+def test_no_last_batch_of_one(n, size, expected):
+    order = torch.randperm(n)
+    batches = _batches(order, size)
+    assert [len(batch) for batch in batches] == expected
+    assert torch.equal(torch.cat(batches), order)

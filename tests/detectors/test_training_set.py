@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from surveys import small_cube, small_labels
 
 from xgeoanom.detectors.training_set import examples_of, held_out
+from xgeoanom.errors import EvidenceError
 
 
 def test_examples_are_the_labelled_cells():
@@ -44,3 +45,27 @@ def test_whole_groups_stay_together(groups, share, seed):
 @pytest.mark.parametrize("share", [0.0])
 def test_nothing_need_be_held_out(share):
     assert not held_out(np.arange(9), share, np.random.default_rng(0), whole=False).any()
+
+
+def test_evidence_and_unlabelled_cells_ride_along():
+    cube = small_cube()
+    labels = small_labels(cube, background=True)
+    weight = (cube.isel(element=0, drop=True) ** 2).rename("weight")
+    also = np.zeros(labels.shape, dtype=bool)
+    also[0, 3] = also[4, 4] = True  # the second is labelled already
+    examples = examples_of(
+        cube, labels, lambda values: values, halo=0, evidence={"weight": weight}, also=also
+    )
+    rows, cols = examples["row"].values, examples["col"].values
+    assert examples.sizes["example"] == (labels >= 0).sum() + 1
+    np.testing.assert_allclose(examples["weight"], weight.values[rows, cols], rtol=1e-6)
+    (extra,) = np.flatnonzero((rows == 0) & (cols == 3))
+    assert (examples["label"][extra], examples["deposit"][extra]) == (-1, -1)
+
+
+def test_missing_evidence_is_named_and_counted():
+    cube = small_cube()
+    labels = small_labels(cube)
+    weight = cube.isel(element=0, drop=True).where(labels != 1).rename("weight")
+    with pytest.raises(EvidenceError, match="weight is missing in 27 of 27"):
+        examples_of(cube, labels, lambda values: values, halo=0, evidence={"weight": weight})

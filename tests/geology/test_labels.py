@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 
 from xgeoanom.errors import CRSError, GridError, LabelError
 from xgeoanom.geology.labels import check_labels, deposit_ids, draw_background, label_deposits
+from xgeoanom.seeding import streams
 
 STEP = 100.0
 
@@ -151,6 +152,31 @@ def test_background_is_georeferenced():
     assert labels.identical(before)
 
 
+@given(n=st.integers(1, 40), radius=st.integers(0, 2), seed=st.integers(0, 99))
+def test_clusters_equal_a_naive_loop(n, radius, seed):
+    labels = make_labels()  # its first row is the northernmost
+    exclude = labels.copy(data=np.random.default_rng(seed).random(labels.shape) < 0.2)
+    drawn = draw_background(labels, n=n, exclude=exclude, radius_cells=radius, seed=seed)
+    free = (labels.values == -1) & ~exclude.values
+    expected = []
+    for centre in streams(seed, 1)[0].choice(np.flatnonzero(free), size=n, replace=False):
+        row, col = divmod(int(centre), free.shape[1])
+        for at in np.ndindex(free.shape):
+            near = max(abs(at[0] - row), abs(at[1] - col)) <= radius
+            if near and free[at] and at not in expected:
+                expected.append(at)
+    assert {tuple(at) for at in np.argwhere(drawn.values == 0).tolist()} == set(expected[:n])
+    assert drawn.attrs["parameters"].count(f'"radius_cells": {radius}') == 1
+
+
+def test_clusters_do_not_know_which_way_y_runs():
+    up, down = (
+        draw_background(make_labels(descending), n=12, radius_cells=1, seed=3)
+        for descending in (False, True)
+    )
+    np.testing.assert_array_equal(up.isel(y=slice(None, None, -1)), down)
+
+
 def test_same_seed_same_background():
     labels = make_labels()
     first = draw_background(labels, seed=0)
@@ -183,6 +209,7 @@ def test_draw_background_refuses():
         ({"n": 0}, LabelError, "n=0"),
         ({"n": 2.5}, LabelError, "n=2.5"),
         ({"min_distance": -1.0}, LabelError, "min_distance=-1.0"),
+        ({"radius_cells": -1}, LabelError, "radius_cells=-1"),
         ({"min_distance": 1e9}, LabelError, "0 are available"),
         ({"exclude": labels}, LabelError, "int8"),
         ({"exclude": inside[1:]}, GridError, "exclude"),

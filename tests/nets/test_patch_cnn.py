@@ -6,7 +6,7 @@ import torch
 from xgeoanom.errors import XGeoAnomError
 from xgeoanom.nets.conv import multiply_adds
 from xgeoanom.nets.deform import DeformConv2d
-from xgeoanom.nets.patch_cnn import BODIES, PatchCNN
+from xgeoanom.nets.patch_cnn import BODIES, Dropout, PatchCNN
 
 # Convolutions: (inputs * 9 + 1) * outputs. Batch normalisation: two numbers a channel.
 CONVOLUTIONS = (39 * 9 + 1) * 64 + (64 * 9 + 1) * 64 + (64 * 9 + 1) * 128
@@ -147,3 +147,16 @@ def test_learns_where_not_only_how_much():
 def test_unknown_body():
     with pytest.raises(XGeoAnomError, match="body='deep' is not one of"):
         PatchCNN(39, deformable=True, body="deep")
+
+
+def test_dropout_draws_from_its_own_generator():
+    dropout, x = Dropout(0.25), torch.ones(200, 200)
+    dropout.generator = torch.Generator().manual_seed(3)
+    state = torch.get_rng_state()
+    dropped = dropout(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert sorted(dropped.unique().tolist()) == pytest.approx([0.0, 4 / 3])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    dropout.generator = torch.Generator().manual_seed(3)
+    assert torch.equal(dropout(x), dropped)
+    assert torch.equal(dropout.eval()(x), x)

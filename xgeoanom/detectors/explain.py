@@ -23,11 +23,7 @@ def explain_at(
     """
     if how not in detector.explanations:
         raise XGeoAnomError(f"how={how!r} is not one of {list(detector.explanations)}")
-    halo = detector.footprint.halo
-    rows, cols = cells_at(cube, at)
-    patches = detector.standardise(gather(cube.data, rows, cols, halo=halo))
-    if np.isnan(patches[:, :, halo, halo]).any():
-        raise GridError(f"at={list(at)} holds a missing cell; choose cells that have a score")
+    rows, cols, patches = patches_at(detector, cube, at)
     explanation = detector.explanations[how]
     shares = np.mean([explanation(detector, net, patches) for net in detector.networks_], axis=0)
     coords = {name: cube.coords[name] for name in (ELEMENT, "spatial_ref") if name in cube.coords}
@@ -36,3 +32,18 @@ def explain_at(
     return result.assign_coords(
         {X: ("location", cube[X].values[cols]), Y: ("location", cube[Y].values[rows])}
     )
+
+
+def patches_at(
+    detector: "Detector", cube: xr.DataArray, at: Sequence[tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return row, column and standardised patch of the cells that hold the places ``at``.
+
+    GridError where a place lies outside the survey or on a missing cell.
+    """
+    halo = detector.footprint.halo
+    rows, cols = cells_at(cube, at)
+    patches = detector.standardise(gather(cube.data, rows, cols, halo=halo))
+    if np.isnan(patches[:, :, halo, halo]).any():
+        raise GridError(f"at={list(at)} holds a missing cell; choose cells that have a score")
+    return rows, cols, patches
