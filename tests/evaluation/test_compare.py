@@ -258,6 +258,20 @@ class TestResume:
         again = xga.compare({"gold": gold}, yardstick, **FAST, folder=tmp_path)
         xr.testing.assert_equal(again["auc"], first["auc"])
 
+    def test_what_failed_is_tried_again(self, yardstick, tmp_path):
+        calls = []
+
+        def flaky(cube):
+            calls.append(1)
+            if len(calls) == 1:
+                raise OSError("disk full")
+            return gold(cube)
+
+        with pytest.warns(UserWarning, match="flaky: OSError: disk full"):
+            xga.compare({"flaky": flaky}, yardstick, **FAST, folder=tmp_path)
+        result = xga.compare({"flaky": flaky}, yardstick, **FAST, folder=tmp_path)
+        assert result["auc"].sel(score="flaky") == 1.0
+
     def test_a_folder_that_is_a_file(self, yardstick, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(XGeoAnomError, match="folder=.*cannot be written"):

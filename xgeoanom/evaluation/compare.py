@@ -97,7 +97,8 @@ def compare(
     folder : str or Path, optional
         Each method's result and map is written here, ``<survey>/<method>.nc``, once it is done. A
         later call with the same arguments reads what is there and goes on. A function is known by
-        its code, not by what that calls: delete its file to run it again after such a change.
+        its code, not by what that calls: delete its file to run it again after such a change. A
+        method that failed is tried again.
 
     Returns
     -------
@@ -224,12 +225,12 @@ def _announce(trials: list[Trial], protocol: Protocol) -> None:
 
 
 def _run(trial: Trial, protocol: Protocol, folder: Path | None) -> Record:
-    """Return the record of a trial: read if it is there, else measured and written."""
+    """Return the record of a trial: read if it is there, else measured and, if well, written."""
     found = None if folder is None else read_trial(folder, trial, protocol)
     if found is not None:
         return found
     record, score = run_trial(trial, protocol)
-    if folder is not None:
+    if folder is not None and not record["error"]:
         write_trial(folder, trial, protocol, record, score)
     return record
 
