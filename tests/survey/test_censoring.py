@@ -69,6 +69,7 @@ def test_means_and_covariances_come_back(seed):
     assert rmse[0] < 0.75 * rmse[1]
 
 
+@pytest.mark.filterwarnings("ignore:EM has not settled")  # of a third of the values, say
 @given(st.integers(0, 999), st.floats(0.05, 0.6), st.floats(0.0, 0.3))
 def test_below_limits_and_nothing_else_touched(seed, share, missing):
     table, _ = simulate(n=40, d=3, seed=seed, share=share, missing=missing)

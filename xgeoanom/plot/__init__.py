@@ -3,9 +3,11 @@
 from xgeoanom.plot.components import biplot
 from xgeoanom.plot.curves import capture, roc, training, window_sweep
 from xgeoanom.plot.evidence import density_law
+from xgeoanom.plot.explanations import offsets, patch_maps
 from xgeoanom.plot.fractal import concentration_area, spectrum_area
 from xgeoanom.plot.gridding_error import gridding_error, predicted_observed
 from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
+from xgeoanom.plot.metrics import metric_boxes, radar
 from xgeoanom.plot.quality import control_chart, thompson_howarth
 from xgeoanom.plot.ranking import comparison
 from xgeoanom.plot.summaries import censoring, correlation
@@ -24,7 +26,11 @@ __all__ = [
     "density_law",
     "element_map",
     "gridding_error",
+    "metric_boxes",
+    "offsets",
+    "patch_maps",
     "predicted_observed",
+    "radar",
     "roc",
     "samples",
     "score_map",
