@@ -17,6 +17,8 @@ def naive_rx(block, inner, outer):
     for i, j in np.ndindex(scores.shape):
         around = block[:, i : i + outer, j : j + outer][:, ring]
         around = around[:, np.isfinite(around).all(axis=0)]
+        if around.size == 0:
+            continue
         away = block[:, i + halo, j + halo] - around.mean(axis=1)
         n = around.shape[1]
         if np.isfinite(away).all() and n >= max(0.25 * ring.sum(), 2):

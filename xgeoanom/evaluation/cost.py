@@ -24,7 +24,7 @@ class Cost:
     Examples
     --------
     >>> with Cost() as cost:
-    ...     zeros = bytearray(50_000_000)
+    ...     letters = b"x" * 50_000_000
     >>> cost.memory_mb > 40
     True
     """
