@@ -2,18 +2,15 @@
 
 import dataclasses
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import xarray as xr
+from planted import PLACES, planted_cube, planted_deposits, planted_yardstick
 from sklearn.linear_model import LogisticRegression
-from surveys import small_cube
 
 import xgeoanom as xga
 from xgeoanom.detectors import PPFCNN, Autoencoder
 from xgeoanom.errors import (
-    CompositionError,
-    CubeError,
     GridError,
     LabelError,
     WindowError,
@@ -23,40 +20,22 @@ from xgeoanom.evaluation.trial import PROXIMITY
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_clusters=")
 
-PLACES = [(3, 3), (4, 15), (12, 9), (19, 3), (20, 16)]
 FAST = {"n_shifts": 49, "n_refits": 0, "seed": 0}
 
 
 @pytest.fixture(scope="module")
 def cube():
-    """Concentrations: gold is high around the deposits."""
-    cube = np.exp(small_cube()).assign_attrs(log_ratio="none", units="ppm")
-    plant = np.ones((24, 20))
-    for row, col in PLACES:
-        plant[row, col] = 1e6
-    gold = (cube.element == "Au").values[:, None, None]
-    return cube.copy(data=cube.values * np.where(gold, plant, 1.0)).rename("concentration")
+    return planted_cube()
 
 
 @pytest.fixture(scope="module")
 def deposits(cube):
-    rows, cols = np.transpose(PLACES)
-    places = gpd.points_from_xy(cube.x.values[cols], cube.y.values[rows])
-    return gpd.GeoDataFrame(geometry=places, crs=32650)
+    return planted_deposits(cube)
 
 
 @pytest.fixture(scope="module")
 def yardstick(cube, deposits):
-    return xga.Yardstick(
-        ds=cube,
-        deposits=deposits,
-        target="Au",
-        pathfinders=["As", "Ag"],
-        min_distance=1200.0,
-        max_distance=400.0,
-        buffer_cells=2,
-        radius_cells=0,
-    )
+    return planted_yardstick(cube, deposits)
 
 
 def tiny(**params):
@@ -363,41 +342,6 @@ class TestBadInput:
     def test_wrong_numbers(self, yardstick, params, message):
         with pytest.raises(LabelError, match=message):
             xga.compare({"gold": gold}, yardstick, **{**FAST, **params})
-
-
-class TestYardstick:
-    @pytest.mark.parametrize(
-        ("change", "error", "message"),
-        [
-            ({"target": "Xx"}, CubeError, "Xx"),
-            ({"pathfinders": ["Au", "W"]}, CubeError, "W"),
-            ({"pathfinders": "As"}, CubeError, "pathfinders='As' must be a list"),
-            ({"buffer_cells": -1}, LabelError, "buffer_cells=-1"),
-            ({"radius_cells": "1"}, LabelError, "radius_cells='1'"),
-            ({"min_distance": "3"}, LabelError, "min_distance='3'"),
-            ({"cluster_distance": -5}, LabelError, "cluster_distance=-5"),
-            ({"table": 5}, CubeError, "table is a int"),
-            ({"ds": None}, CubeError, "ds is a NoneType"),
-            ({"min_distance": 1e6}, LabelError, "min_distance"),
-        ],
-    )
-    def test_wrong_arguments(self, yardstick, change, error, message):
-        with pytest.raises(error, match=message):
-            dataclasses.replace(yardstick, **change)
-
-    def test_parts_that_are_missing_are_refused(self, yardstick, cube):
-        holes = cube.where((cube.element != "As") | (cube.x > cube.x[3]))
-        with pytest.raises(CompositionError, match="As"):
-            dataclasses.replace(yardstick, ds=holes)
-
-    def test_log_ratios_are_refused(self, yardstick, cube):
-        with pytest.raises(CubeError, match="give concentrations"):
-            dataclasses.replace(yardstick, ds=xga.clr(cube))
-
-    def test_deposits_off_the_survey_are_not_labelled(self, yardstick, deposits):
-        far = deposits.translate(xoff=1e6).to_frame("geometry")
-        both = gpd.GeoDataFrame(geometry=[*deposits.geometry, *far.geometry], crs=deposits.crs)
-        xr.testing.assert_equal(yardstick.labels_of(both), yardstick.labels)
 
 
 def test_suite_runs_on_any_cube(cube):

@@ -43,6 +43,17 @@ def detect(
     ------
     XGeoAnomError
         As :meth:`Detector.fit` and :meth:`Detector.predict` do.
+
+    Examples
+    --------
+    >>> import xgeoanom as xga
+    >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
+    >>> ds = xga.clr(xga.idw(district.survey, spacing=500.0)).to_dataset(name="clr")
+    >>> ds["labels"] = xga.label_deposits(district.deposits, like=ds)
+    >>> detector = xga.baselines(draws=1, seed=0)["logistic_regression"]
+    >>> out = detect(ds, detector, "labels", name="logit")
+    >>> out["logit"].dims
+    ('y', 'x')
     """
     name = _name_of_score(ds, detector, name)
     rasters = None if labels is None else raster_of(ds, labels, "labels")
@@ -74,6 +85,25 @@ def predict(
     -------
     xarray.Dataset
         ``ds`` with ``<name>`` and, of several draws, ``<name>_std``.
+
+    Raises
+    ------
+    NotFittedError
+        If the detector is not fitted.
+    CubeError
+        If the cube's elements, units or log-ratio are not those of the fit, or ``name`` is taken
+        by something else than a score of this detector.
+
+    Examples
+    --------
+    >>> import xgeoanom as xga
+    >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
+    >>> ds = xga.clr(xga.idw(district.survey, spacing=500.0)).to_dataset(name="clr")
+    >>> ds["labels"] = xga.label_deposits(district.deposits, like=ds)
+    >>> detector = xga.baselines(draws=1, seed=0)["logistic_regression"]
+    >>> out = predict(ds, detector.fit(ds["clr"], ds["labels"]))
+    >>> sorted(set(out) - set(ds))
+    ['logistic_regression']
     """
     name = _name_of_score(ds, detector, name)
     maps = detector.predict(cube_of(ds), evidence=ds if evidence is None else evidence)
@@ -112,5 +142,18 @@ def load_detector(path: str | Path, *, device: str | None = None) -> Detector:
     ------
     ModelFileError
         If the file is missing, truncated or foreign.
+
+    Examples
+    --------
+    >>> import xgeoanom as xga
+    >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
+    >>> ds = xga.clr(xga.idw(district.survey, spacing=500.0)).to_dataset(name="clr")
+    >>> ds["labels"] = xga.label_deposits(district.deposits, like=ds)
+    >>> detector = xga.baselines(draws=1, seed=0)["logistic_regression"]
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     detector.fit(ds["clr"], ds["labels"]).save(f"{folder}/logit.safetensors")
+    ...     load_detector(f"{folder}/logit.safetensors").name
+    'logistic_regression'
     """
     return Detector.load(path, device=device)

@@ -102,6 +102,18 @@ def cross_validate(
     Notes
     -----
     Roberts et al. (2017) on blocks and buffers; the fold, like every count, goes by deposit.
+
+    Examples
+    --------
+    >>> import xgeoanom as xga
+    >>> district = xga.datasets.synthetic_survey(seed=0, shape=(64, 64), n_deposits=5)
+    >>> ds = xga.clr(xga.idw(district.survey, spacing=500.0)).to_dataset(name="clr")
+    >>> ds["labels"] = xga.label_deposits(district.deposits, like=ds)
+    >>> detector = xga.baselines(draws=1, seed=0)["logistic_regression"]
+    >>> folds = xga.leave_one_deposit_out(ds["labels"])
+    >>> result = cross_validate(ds, detector, "labels", folds, buffer_cells=12)
+    >>> result["oof"].dims, result["auc"].sizes["fold"]
+    (('y', 'x'), 5)
     """
     cube = cube_of(ds)
     labels = raster_of(ds, labels, "labels").load()
