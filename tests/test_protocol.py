@@ -1,4 +1,4 @@
-"""What every detector must do, whatever its method. A new system adds one line to DETECTORS."""
+"""What every detector must do, whatever its method."""
 
 import json
 
@@ -9,76 +9,11 @@ import xarray as xr
 from georeferenced import assert_georeferenced
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from small_detectors import DETECTORS
 from surveys import small_cube, small_labels
 
 import xgeoanom as xga
-from xgeoanom.detectors import PPFCNN, load_detector
-from xgeoanom.detectors.autoencoder import Autoencoder, ConvAutoencoder
-from xgeoanom.detectors.gk_dcn import GKDCN
-from xgeoanom.detectors.sklearn_detector import SklearnDetector
-from xgeoanom.detectors.weighted_elements import WeightedElements
-
-
-class GuidedByAnyFault(GKDCN):
-    """GK-DCN that brings its evidence along: weights that fall off from a corner."""
-
-    def fit(self, cube, labels=None, *, evidence=None):
-        y, x = (cube[dim] - cube[dim].min() for dim in ("y", "x"))
-        weight = np.exp(-(2 * y + x) / 10_000).rio.write_crs(cube.rio.crs)
-        return super().fit(cube, labels, evidence=weight.to_dataset(name="fault_weight"))
-
-
-SMALL_PATCHES = {
-    "window": 5,
-    "min_distance": 1500.0,
-    "epochs": 1,
-    "batch_size": 16,
-    "learning_rate": 0.01,  # else one epoch leaves all scores near one half
-    "draws": 2,
-    "seed": 0,
-}
-
-DETECTORS = {
-    "ppf_cnn": lambda **params: PPFCNN(
-        **{"inner": 3, "outer": 7, "draws": 2, "epochs": 1, "seed": 0, **params}
-    ),
-    "ppf_cnn prototype": lambda **params: PPFCNN(
-        **{"score": "prototype", "draws": 2, "epochs": 1, "seed": 0, **params}
-    ),
-    "autoencoder": lambda **params: Autoencoder(**{"draws": 2, "epochs": 1, "seed": 0, **params}),
-    "conv_autoencoder": lambda **params: ConvAutoencoder(
-        **{"window": 5, "draws": 2, "epochs": 1, "seed": 0, **params}
-    ),
-    "sklearn classifier": lambda **params: SklearnDetector(
-        **{"estimator": RandomForestClassifier(9), "window": 3, "draws": 2, "seed": 0, **params}
-    ),
-    "sklearn outliers": lambda **params: SklearnDetector(
-        **{
-            "estimator": IsolationForest(n_estimators=9),
-            "window": 5,
-            "draws": 2,
-            "seed": 0,
-            **params,
-        }
-    ),
-    "cnn": lambda **params: GKDCN(
-        **{
-            **SMALL_PATCHES,
-            "deformable": False,
-            "knowledge": 0,
-            "background": "anywhere",
-            **params,
-        }
-    ),
-    "gk_dcn": lambda **params: GuidedByAnyFault(**{**SMALL_PATCHES, **params}),
-    "gk_dcn unlabelled": lambda **params: GuidedByAnyFault(
-        **{**SMALL_PATCHES, "window": 3, "constraint": "unlabelled", **params}
-    ),
-    "weighted_elements": lambda **params: WeightedElements(
-        **{"least_contrast": 0.5, "most": 150, "draws": 2, "seed": 0, **params}
-    ),
-}
+from xgeoanom.detectors import load_detector
 
 every = pytest.mark.parametrize("make", DETECTORS.values(), ids=DETECTORS)
 
