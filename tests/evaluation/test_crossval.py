@@ -231,6 +231,32 @@ def test_evidence_comes_from_the_dataset():
     )
 
 
+def test_evidence_can_be_made_from_the_training_labels():
+    ds = example()
+    given = []
+
+    def weights(labels):
+        given.append(labels)
+        return grid(np.full(SHAPE, len(given))).to_dataset(name="fault_weight")
+
+    @dataclass(kw_only=True)
+    class Copy(Spy):
+        def fit(self, cube, labels, *, evidence=None):
+            self.weight = evidence["fault_weight"]
+            return self
+
+        def predict(self, cube, *, evidence=None):
+            xr.testing.assert_identical(evidence["fault_weight"], self.weight)
+            return self.weight.to_dataset(name="score")
+
+    folds = leave_one_deposit_out(ds["labels"])
+    result = cross_validate(ds, Copy(), "labels", folds, evidence=weights, buffer_cells=2)
+    np.testing.assert_array_equal(result["oof"], folds.values + 1.0)
+    for fold, labels in enumerate(given):
+        assert not ((labels == 1) & (folds == fold)).any()
+        assert (labels == 1).any()
+
+
 def test_cells_of_no_fold_are_never_scored():
     ds = example()
     folds = leave_one_deposit_out(ds["labels"])

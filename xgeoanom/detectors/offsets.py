@@ -170,4 +170,4 @@ def _dataset(
         }
         variables[name] = ((*place, "point")[: values.ndim], values, attrs)
     coords = {"point": list(POINTS), "spatial_ref": cube.coords["spatial_ref"]}
-    return xr.Dataset(variables, coords)
+    return xr.Dataset(variables, coords, {"layer": layer})

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BLOCK_CELLS = 64
 
 FromLabels: TypeAlias = Callable[[xr.DataArray, xr.DataArray], xr.DataArray]
+Evidence: TypeAlias = xr.Dataset | Callable[[xr.DataArray], xr.Dataset] | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def cross_validate(
     labels: Hashable | xr.DataArray,
     folds: Hashable | xr.DataArray,
     *,
-    evidence: xr.Dataset | None = None,
+    evidence: Evidence = None,
     buffer_cells: int,
 ) -> xr.Dataset:
     """Fit a fresh detector for each fold and score that fold with it.
@@ -78,8 +79,10 @@ def cross_validate(
     folds : str or DataArray
         ``cv_fold`` from :func:`spatial_folds`, :func:`leave_one_deposit_out` or
         :func:`random_folds`; cells of negative fold are never scored.
-    evidence : Dataset, optional
-        Rasters that the detector needs; by default variables of ``ds``.
+    evidence : Dataset or callable, optional
+        Rasters that the detector needs; by default variables of ``ds``. Of what is itself fitted
+        to deposits, such as fault weights, a function that returns the rasters for a fold's
+        training labels.
     buffer_cells : int
         Width of the buffer around the held-out fold, in cells along rows, columns and diagonals.
         At least the detector's halo plus the cube's attr ``interpolation_range``.
@@ -200,7 +203,7 @@ def _score_fold(
     cube: xr.DataArray,
     detector: "Detector | FromLabels",
     split: _Split,
-    evidence: xr.Dataset | None,
+    evidence: Evidence,
 ) -> None:
     """Learn from what the split leaves open and write the fold's scores into ``oof``."""
     if _is_function(detector):
@@ -213,8 +216,10 @@ def _score_fold(
 
 
 def _fitted_score(
-    cube: xr.DataArray, detector: "Detector", split: _Split, evidence: xr.Dataset | None
+    cube: xr.DataArray, detector: "Detector", split: _Split, evidence: Evidence
 ) -> xr.DataArray:
+    if callable(evidence):
+        evidence = evidence(split.labels)
     ground = xr.DataArray(split.open_ground, dims=(Y, X))
     fitted = replace(detector).fit(cube.where(ground), split.labels, evidence=evidence)
     # Of a lazy map only the blocks around the fold are computed.

@@ -125,6 +125,15 @@ def draw_deposits(
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
+def raster_label(raster: xr.DataArray) -> str:
+    """Return a raster's long name, after the component it is of, and its unit where it has one."""
+    name = str(raster.attrs.get("long_name", raster.name or ""))
+    if "component" in raster.coords:
+        name = f"{raster.coords['component'].item()}, {name}"
+    unit = raster.attrs.get("units", "1")
+    return name if unit == "1" else f"{name} ({unit})"
+
+
 def add_colourbar(ax: Axes, mappable: ScalarMappable, label: str, extend: str) -> None:
     """Add a slim colour bar."""
     bar = ax.figure.colorbar(

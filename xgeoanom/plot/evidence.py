@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from xgeoanom.errors import XGeoAnomError
 from xgeoanom.geology.density_law import DensityLaw
@@ -57,6 +58,9 @@ def density_law(law: DensityLaw, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Distance d" if units == "1" else f"Distance d ({units})")
     ax.set_ylabel(f"Deposits per area {'up to d' if cumulative else 'at d'}")
     ax.legend(frameon=False)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
     plain(ax)
     return ax
 

@@ -25,6 +25,7 @@ from xgeoanom.plot.axes import (
     new_axes,
     new_panels,
     outer_labels,
+    raster_label,
     robust_norm,
 )
 from xgeoanom.plot.maps import SCORE_COLOURS
@@ -102,8 +103,9 @@ def offsets(
     draw_deposits(ax, deposits, like)
     if deposits is not None:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
+    layer = f" of {field.attrs['layer']}" if "layer" in field.attrs else ""
     kind = "weighted by modulation" if weighted else "plain mean"
-    ax.set_title(f"Offsets of nine points, {kind}", loc="left", fontsize="medium", pad=ROW)
+    ax.set_title(f"Offsets{layer}, nine points, {kind}", loc="left", fontsize="medium", pad=ROW)
     return ax
 
 
@@ -135,8 +137,7 @@ def _draw_background(ax: Axes, background: xr.DataArray) -> None:
     background = background.compute()
     norm, extend = robust_norm(background.values, log=False)
     image = draw_raster(ax, background, cmap=BACKGROUND_COLOURS, norm=norm)
-    label = str(background.attrs.get("long_name", background.name or ""))
-    add_colourbar(ax, image, label, extend)
+    add_colourbar(ax, image, raster_label(background), extend)
 
 
 def _draw_arrows(

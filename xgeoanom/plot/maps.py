@@ -22,6 +22,7 @@ from xgeoanom.plot.axes import (
     new_axes,
     new_panels,
     outer_labels,
+    raster_label,
     robust_norm,
 )
 
@@ -66,7 +67,7 @@ def score_map(
     norm, extend = robust_norm(score.values, log=False)
     image = draw_raster(ax, score, cmap=SCORE_COLOURS, norm=norm)
     draw_deposits(ax, deposits, score)
-    add_colourbar(ax, image, _label(score), extend)
+    add_colourbar(ax, image, raster_label(score), extend)
     if deposits is not None:
         ax.legend(
             loc="lower left",
@@ -208,13 +209,6 @@ def window_maps(
 def _window_title(one: xr.Dataset) -> str:
     title = f"({int(one['inner'])}, {int(one['outer'])})"
     return f"{title}   AUC {float(one['auc']):.3f}" if "auc" in one else title
-
-
-def _label(score: xr.DataArray) -> str:
-    """Return the score's long name, and its unit where it has one."""
-    name = str(score.attrs.get("long_name", score.name or "score"))
-    unit = score.attrs.get("units", "1")
-    return name if unit == "1" else f"{name} ({unit})"
 
 
 def _aspect(grid: xr.DataArray | xr.Dataset) -> float:
