@@ -6,6 +6,7 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from xgeoanom.detectors import PPFCNN
 from xgeoanom.detectors.autoencoder import Autoencoder, ConvAutoencoder
 from xgeoanom.detectors.gk_dcn import GKDCN
+from xgeoanom.detectors.sgcn import SGCN
 from xgeoanom.detectors.sklearn_detector import SklearnDetector
 from xgeoanom.detectors.weighted_elements import WeightedElements
 
@@ -64,6 +65,17 @@ DETECTORS = {
     "gk_dcn": lambda **params: GuidedByAnyFault(**{**SMALL_PATCHES, **params}),
     "gk_dcn unlabelled": lambda **params: GuidedByAnyFault(
         **{**SMALL_PATCHES, "window": 3, "constraint": "unlabelled", **params}
+    ),
+    "sgcn": lambda **params: SGCN(
+        **{
+            "size": 16,
+            "min_size": 4,
+            "epochs": 2,
+            "learning_rate": 0.01,
+            "draws": 2,
+            "seed": 0,
+            **params,
+        }
     ),
     "weighted_elements": lambda **params: WeightedElements(
         **{"least_contrast": 0.5, "most": 150, "draws": 2, "seed": 0, **params}

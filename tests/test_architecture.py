@@ -49,6 +49,9 @@ SHARED_BY_DETECTORS = {
     "patch_maps",
     "offsets",
     "superpixels",
+    "region_graph",
+    "neighborhood",
+    "branch_maps",
 }
 
 

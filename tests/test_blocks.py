@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xgeoanom.blocks import Footprint, delayed, gather, map_grid, map_halo, run_all
+from xgeoanom.blocks import Footprint, collect_halo, delayed, gather, map_grid, map_halo, run_all
 
 
 def window_sum(block, *rasters_and_shared):
@@ -145,3 +145,21 @@ def test_map_grid_gives_each_block_its_own_centres():
 
 def test_run_all_keeps_order():
     assert run_all(lambda a, b: a * b, [(1, 2), (3, 4)]) == [2, 12]
+
+
+@given(surveys())
+@settings(deadline=None, max_examples=30)
+def test_collected_blocks_add_up(survey):
+    ny, nx, halo, step, cuts = survey
+    rng = np.random.default_rng(0)
+    cube, raster = rng.random((2, ny, nx)), rng.random((ny, nx))
+    footprint = Footprint(halo, step)
+
+    def total(block, raster, shared):
+        assert shared == "shared"
+        inner = tuple(slice(halo, n - halo) for n in raster.shape)
+        return (block[:, *inner] * raster[inner]).sum()
+
+    for given_cube in (cube, da.from_array(cube, chunks=(1, *cuts))):
+        parts = collect_halo(total, given_cube, raster, footprint=footprint, shared="shared")
+        np.testing.assert_allclose(sum(parts), (cube * raster).sum())

@@ -42,6 +42,7 @@ from xgeoanom.evaluation import (
     auc_standard_error,
     auc_z,
     average_precision,
+    boundary_recall,
     capture_at,
     capture_band,
     capture_curve,
@@ -62,6 +63,7 @@ from xgeoanom.evaluation import (
     screen_elements,
     site_shift_null,
     spatial_folds,
+    superpixel_folds,
 )
 from xgeoanom.geology import (
     DensityLaw,
@@ -125,7 +127,10 @@ if TYPE_CHECKING:
         load_detector,
         ppf_cnn,
         predict,
+        region_adjacency,
+        sgcn,
         sklearn_score,
+        superpixels,
     )
     from xgeoanom.evaluation.window_sweep import window_sweep
 
@@ -141,7 +146,10 @@ _LAZY = {
     "load_detector": "xgeoanom.detectors",
     "ppf_cnn": "xgeoanom.detectors",
     "predict": "xgeoanom.detectors",
+    "region_adjacency": "xgeoanom.detectors",
+    "sgcn": "xgeoanom.detectors",
     "sklearn_score": "xgeoanom.detectors",
+    "superpixels": "xgeoanom.detectors",
     "window_sweep": "xgeoanom.evaluation.window_sweep",
 }
 
@@ -166,6 +174,7 @@ __all__ = [
     "background_distance",
     "baselines",
     "blank_contamination",
+    "boundary_recall",
     "capture_at",
     "capture_band",
     "capture_curve",
@@ -239,6 +248,7 @@ __all__ = [
     "rank_fusion",
     "read_assays",
     "reference_bias",
+    "region_adjacency",
     "replace_censored",
     "ring_offsets",
     "roc_curve",
@@ -247,12 +257,15 @@ __all__ = [
     "sampling_density",
     "save_cube",
     "screen_elements",
+    "sgcn",
     "show_versions",
     "singularity",
     "site_shift_null",
     "sklearn_score",
     "spatial_folds",
     "spectrum_area",
+    "superpixel_folds",
+    "superpixels",
     "target_element",
     "to_unit",
     "trend_surface",

@@ -303,6 +303,18 @@ class DatasetAccessor(_Accessor):
             **params,
         )
 
+    def sgcn(
+        self,
+        labels: Hashable | xr.DataArray,
+        *,
+        branches: str = "both",
+        size: float = 100.0,
+        name: str = "sgcn",
+        **params: Any,
+    ) -> xr.Dataset:
+        """Fit SGCN + 1DCNN and add its score; see :func:`xgeoanom.sgcn`."""
+        return xga.sgcn(self._obj, labels, branches=branches, size=size, name=name, **params)
+
     def autoencoder(
         self,
         labels: Hashable | xr.DataArray | None = None,

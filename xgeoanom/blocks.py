@@ -16,6 +16,8 @@ from dask.system import CPU_COUNT
 
 Array = Any  # numpy or dask
 
+_THREADS = {"scheduler": "threads"}
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,17 +46,8 @@ def map_halo(
     A dask cube gives a dask result; a numpy cube is cut into bands that run on dask's threads.
     ``shared`` (networks, say) travels to the workers once.
     """
-    lazy = is_dask_collection(cube)
     rows, cols = _spatial_chunks(cube, footprint)
-    source = da.asarray(cube).rechunk((cube.shape[0], rows, cols))
-    halo = min(footprint.halo, cube.shape[1]), min(footprint.halo, cube.shape[2])
-    missing = footprint.halo - halo[0], footprint.halo - halo[1]
-    widened = [_widen(source, halo)]
-    widened += [_widen(da.asarray(raster).rechunk((rows, cols)), halo) for raster in rasters]
-
-    def on_block(*blocks: np.ndarray, shared: Any) -> np.ndarray:
-        return func(*(_pad(block, missing) for block in blocks), shared)
-
+    widened, on_block = _blocks_with_halo(func, cube, rasters, footprint, rows, cols)
     result = da.map_blocks(
         on_block,
         *widened,
@@ -65,10 +58,51 @@ def map_halo(
         meta=np.empty((0,) * (2 if layers is None else 3), dtype=dtype),
     )
     _announce(widened, layers)
-    if lazy:
+    if is_dask_collection(cube):
         return result
-    with ProgressBar() if sys.stdout.isatty() else nullcontext():
+    with _progress():
         return result.compute(scheduler="threads")
+
+
+def collect_halo(
+    func: Callable[..., Any], cube: Array, *rasters: Array, footprint: Footprint, shared: Any
+) -> list[Any]:
+    """Return what ``func`` makes of each block of :func:`map_halo`, to be put together: at once.
+
+    ``func`` may return anything small: sums over the cells of a block, say.
+    """
+    rows, cols = _spatial_chunks(cube, footprint)
+    widened, on_block = _blocks_with_halo(func, cube, rasters, footprint, rows, cols)
+    shared = dask.delayed(shared, pure=False, traverse=False)
+    blocks = zip(*(array.to_delayed().ravel() for array in widened), strict=True)
+    jobs = [dask.delayed(on_block, pure=False)(*block, shared=shared) for block in blocks]
+    with _progress():
+        return list(dask.compute(*jobs, **({} if is_dask_collection(cube) else _THREADS)))
+
+
+def _blocks_with_halo(
+    func: Callable[..., Any],
+    cube: Array,
+    rasters: Sequence[Array],
+    footprint: Footprint,
+    rows: tuple[int, ...],
+    cols: tuple[int, ...],
+) -> tuple[list[da.Array], Callable[..., Any]]:
+    """Return cube and rasters in blocks with a halo, and ``func`` to be applied to these."""
+    source = da.asarray(cube).rechunk((cube.shape[0], rows, cols))
+    halo = min(footprint.halo, cube.shape[1]), min(footprint.halo, cube.shape[2])
+    missing = footprint.halo - halo[0], footprint.halo - halo[1]
+    widened = [_widen(source, halo)]
+    widened += [_widen(da.asarray(raster).rechunk((rows, cols)), halo) for raster in rasters]
+
+    def on_block(*blocks: np.ndarray, shared: Any) -> Any:
+        return func(*(_pad(block, missing) for block in blocks), shared)
+
+    return widened, on_block
+
+
+def _progress() -> Any:
+    return ProgressBar() if sys.stdout.isatty() else nullcontext()
 
 
 def _announce(widened: Sequence[da.Array], layers: int | None) -> None:

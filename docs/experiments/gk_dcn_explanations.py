@@ -24,7 +24,7 @@ from xgeoanom.detectors import GKDCN, grad_cam_at, offsets_at, randomised
 
 RADIUS = 1.5  # cells at which a body's decay is 1/e
 SUITE = {"Au": 1.5, "As": 1.0, "Sb": 1.0, "Bi": 0.8, "Ag": 0.6}  # natural logs at the heart
-MARGIN, APART = 8, 12  # cells to the survey's edge, and between bodies
+MARGIN, APART = 10, 12  # cells to the survey's edge, and between bodies
 MOST_OFF = 3  # cells from a body's heart to the middle of an explained patch
 NETWORKS = {"CNN": False, "DCN": True}
 

@@ -34,7 +34,8 @@ def law_of(ds: xr.Dataset) -> xga.DensityLaw:
     weight = ds["fault_weight"]
     rings = np.unique(weight.values)[::-1]
     number = weight.copy(data=1.0 + np.searchsorted(-rings, -weight.values))
-    return xga.density_law(number.where(ds["support"]), ds["labels"], rings=range(len(rings) + 1))
+    number = number.where(ds["support"]).assign_attrs(units="rings")
+    return xga.density_law(number, ds["labels"], rings=range(len(rings) + 1))
 
 
 def main() -> None:
@@ -62,6 +63,7 @@ def main() -> None:
 
     detector = GKDCN(epochs=2 if args.smallest else 80, seed=0)
     detector.fit(ds["clr"], ds["labels"], evidence=ds)
+    print(*(f"{name} = {detector.history_[0][name]:.3f}" for name in ("a", "b0")), sep=", ")
     fig, axes = plt.subplots(2, 1, figsize=(9, 8), layout="constrained")
     for ax, layer in zip(axes, ("conv2", "conv3"), strict=True):
         field = offsets_at(detector, ds["clr"], layer=layer, step=6)

@@ -2,15 +2,16 @@
 
     python docs/experiments/gk_dcn_knowledge.py [--smallest] [--output docs/experiments/results]
 
-Deposits lie near faults, or anywhere; or the fault map is that of another district. The weight of
-faults is fitted to each fold's training deposits, the background drawn wherever faults run. Four
-spatial folds of whole deposits, one background draw, 30 epochs. A difference is that of the honest
-AUC of one district, less the one without knowledge.
+Deposits lie near faults, or anywhere; or the map of faults is that of another district. The weight
+of faults is fitted to each fold's training deposits, the background drawn wherever faults run. The
+folds are quarters of the district; one background draw, 12 epochs. A difference is that of the
+honest AUC of one district, less the one without knowledge.
 """
 
 import argparse
 import multiprocessing
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -24,70 +25,81 @@ from scipy import stats
 import xgeoanom as xga
 from xgeoanom.detectors import GKDCN
 
-WORLDS = {  # whether deposits lie near faults, and whether the map shows the true ones
-    "near faults, true map": (True, True),
-    "near faults, wrong map": (True, False),
-    "anywhere, true map": (False, True),
+# Worlds: whether deposits lie near faults, and the maps of faults to tell of them.
+WORLDS = {
+    "near faults": (True, ("true map", "wrong map")),
+    "anywhere": (False, ("true map",)),
 }
 SETTINGS = {  # deformable, and the constraint
     "GK-DCN, free": (True, "free"),
-    "GK-DCN, fixed": (True, "fixed"),
-    "GK-DCN, unlabelled": (True, "unlabelled"),
-    "GK-CNN, free": (False, "free"),
+    "GK-CNN, fixed": (False, "fixed"),
+    "GK-CNN, unlabelled": (False, "unlabelled"),
 }
 SIZE: dict = {"shape": (128, 128), "n_deposits": 16}
+SEEDS = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10)  # 5 leaves a quarter without a deposit
 DISTANCES = {"min_distance": 5000.0, "max_distance": 1000.0}  # m
 RINGS = [0, 500, 1000, 2000, 4000, 8000, 16_000, 32_000]  # m
 SPACING, REACH = 500.0, 3000.0  # m
+BUFFER_CELLS = 10  # half a patch, and the reach
 LEVEL = 0.9
 
 
 def run(seed: int, world: str, smallest: bool) -> list[dict]:
-    """Return the honest AUC of every setting in one world."""
+    """Return the honest AUC of every setting in one world, with each map of faults."""
     warnings.filterwarnings("ignore")  # few deposits
-    fault_control, true_map = WORLDS[world]
+    fault_control, maps = WORLDS[world]
     district = xga.datasets.synthetic_survey(seed, fault_control=fault_control, **SIZE)
-    mapped = district if true_map else xga.datasets.synthetic_survey(seed + 100, **SIZE)
     cube = xga.clr(xga.idw(district.survey, spacing=SPACING, max_distance=REACH).compute())
     ds = cube.to_dataset().assign(labels=xga.label_deposits(district.deposits, like=cube))
-    distance = xga.distance_to(mapped.faults, ds["labels"])
-    folds = xga.spatial_folds(ds["labels"], n=4, block_cells=16, seed=seed)
+    folds = xga.spatial_folds(ds["labels"], n=4, block_cells=64, seed=seed)
+
+    def auc(detector: object, weights: object = None) -> float:
+        found = xga.cross_validate(
+            ds, detector, "labels", folds, evidence=weights, buffer_cells=BUFFER_CELLS
+        )
+        return xga.honest_auc(found["oof"], district.deposits, **DISTANCES, n_boot=1, seed=0).auc
+
+    def network(deformable: bool, **params: object) -> GKDCN:
+        return GKDCN(
+            deformable=deformable,
+            background="anywhere",
+            draws=1,
+            epochs=2 if smallest else 12,
+            seed=seed,
+            **params,
+        )
+
+    settings = {k: v for k, v in SETTINGS.items() if not (smallest and v[0])}
+    without = {
+        deformable: auc(network(deformable, knowledge=0.0))
+        for deformable in sorted({deformable for deformable, _ in settings.values()})
+    }
+    rows = []
+    for name in maps:
+        mapped = (
+            district if name == "true map" else xga.datasets.synthetic_survey(seed + 100, **SIZE)
+        )
+        weights = weights_of(xga.distance_to(mapped.faults, ds["labels"]))
+        alone = auc(lambda _, labels, of=weights: of(labels)["fault_weight"])
+        found = [{"setting": "fault weight alone", "auc": alone}]
+        for deformable, value in without.items():
+            found.append({"setting": "DCN" if deformable else "CNN", "auc": value})
+        for setting, (deformable, constraint) in settings.items():
+            value = auc(network(deformable, constraint=constraint), weights)
+            difference = value - without[deformable]
+            found.append({"setting": setting, "auc": value, "difference": difference})
+        rows += [{"world": f"{world}, {name}", "seed": seed, **row} for row in found]
+    return rows
+
+
+def weights_of(distance: xr.DataArray) -> Callable[[xr.DataArray], xr.Dataset]:
+    """Return what makes the weights of faults from a fold's training labels."""
 
     def weights(labels: xr.DataArray) -> xr.Dataset:
         weight = xga.density_law(distance, labels, rings=RINGS).weight(distance)
         return weight.to_dataset(name="fault_weight")
 
-    def score(deformable: bool, **params: object) -> xr.Dataset:
-        epochs = 2 if smallest else 30
-        detector = GKDCN(
-            deformable=deformable,
-            background="anywhere",
-            draws=1,
-            epochs=epochs,
-            seed=seed,
-            **params,
-        )
-        buffer_cells = detector.footprint.halo + int(REACH / SPACING)
-        return xga.cross_validate(
-            ds, detector, "labels", folds, evidence=weights, buffer_cells=buffer_cells
-        )
-
-    def auc(scores: xr.Dataset) -> float:
-        return xga.honest_auc(scores["oof"], district.deposits, **DISTANCES, n_boot=1, seed=0).auc
-
-    alone = xga.cross_validate(
-        ds, lambda _, labels: weights(labels)["fault_weight"], "labels", folds, buffer_cells=10
-    )
-    rows = [{"setting": "fault weight alone", "auc": auc(alone)}]
-    settings = ["GK-CNN, free"] if smallest else list(SETTINGS)
-    for deformable in sorted({SETTINGS[name][0] for name in settings}):
-        without = auc(score(deformable, knowledge=0.0))
-        rows.append({"setting": "DCN" if deformable else "CNN", "auc": without})
-        for name in settings:
-            if SETTINGS[name][0] == deformable:
-                found = auc(score(deformable, constraint=SETTINGS[name][1]))
-                rows.append({"setting": name, "auc": found, "difference": found - without})
-    return [{"world": world, "seed": seed, **row} for row in rows]
+    return weights
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +144,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    seeds, worlds = (range(1), list(WORLDS)[1:2]) if args.smallest else (range(10), list(WORLDS))
+    seeds, worlds = (SEEDS[:1], ["anywhere"]) if args.smallest else (SEEDS, list(WORLDS))
     jobs = list(product(seeds, worlds))
     rows: list[dict] = []
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -93,14 +93,14 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         random, honest = (group[group["folds"] == kind] for kind in ("random cells", "by deposit"))
         interval = f"{honest['low'].mean():.2f} to {honest['high'].mean():.2f}"
         rows[values, model] = {
-            "accuracy, random": random["accuracy"].mean(),
-            "AUC, random": random["auc"].mean(),
-            "accuracy, by deposit": honest["accuracy"].mean(),
-            "AUC by cell, by deposit": honest["auc"].mean(),
-            "honest AUC": honest["honest"].mean(),
-            "sd over seeds": honest["honest"].std(),
+            "accuracy, random": f"{random['accuracy'].mean():.2f}",
+            "AUC, random": f"{random['auc'].mean():.2f}",
+            "accuracy, by deposit": f"{honest['accuracy'].mean():.2f}",
+            "AUC by cell, by deposit": f"{honest['auc'].mean():.2f}",
+            "honest AUC": f"{honest['honest'].mean():.2f}",
+            "sd over seeds": f"{honest['honest'].std():.2f}",
             "90 % interval": interval,
-            "p (shifted sites)": honest["p"].mean(),
+            "p (shifted sites)": f"{honest['p'].mean():.2f}",
         }
     table = pd.DataFrame(rows).T
     table.index.names = ["input", "model"]
@@ -108,31 +108,16 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(runs: pd.DataFrame, path: Path) -> None:
-    """Draw the seven metrics of the log-ratios' runs as boxes, random cells beside deposits."""
+    """Draw the seven metrics of the log-ratios' runs, above by random cells, below by deposit."""
     runs = runs[runs["input"] == "clr"]
-    models = runs["model"].unique()
-    fig, axes = plt.subplots(1, len(models), figsize=(13, 3.2), sharey=True, layout="constrained")
-    for ax, model in zip(axes, models, strict=True):
-        for shift, (kind, color) in zip(
-            (-0.18, 0.18), {"random cells": "#0072b2", "by deposit": "#d55e00"}.items(), strict=True
-        ):
-            one = runs[(runs["model"] == model) & (runs["folds"] == kind)]
-            boxes = ax.boxplot(
-                [one[metric] for metric in METRICS],
-                positions=np.arange(len(METRICS)) + shift,
-                widths=0.3,
-                patch_artist=True,
-                medianprops={"color": "#262626"},
-            )
-            for box in boxes["boxes"]:
-                box.set(facecolor=color, alpha=0.6)
-            ax.plot([], [], color=color, linewidth=6, alpha=0.6, label=kind)
-        ax.set_title(model, fontsize="medium", loc="left")
-        ax.set_xticks(range(len(METRICS)), METRICS, rotation=60)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(-0.4, 1.05)
-    axes[0].legend(loc="lower left", frameon=False, fontsize="small")
-    fig.savefig(path, dpi=110)
+    fig = plt.figure(figsize=(13, 9), layout="constrained")
+    rows = fig.subfigures(2, 1)
+    for row, (kind, group) in zip(rows, runs.groupby("folds", sort=False), strict=True):
+        row.suptitle(f"Folds: {kind}", x=0.01, ha="left")
+        radar = row.add_subplot(1, 2, 1, projection="polar")
+        xga.plot.radar(group.groupby("model", sort=False)[METRICS].mean(), ax=radar)
+        xga.plot.metric_boxes(group, ax=row.add_subplot(1, 2, 2))
+    fig.savefig(path, dpi=80)
     plt.close(fig)
 
 
@@ -154,7 +139,7 @@ def main() -> None:
             runs.round(4).to_csv(args.output / "gk_dcn_tianshan_runs.csv", index=False)
             print(*job, "done", flush=True)
     table = summary(runs)
-    table.to_csv(args.output / "gk_dcn_tianshan.csv", float_format="%.2f")
+    table.to_csv(args.output / "gk_dcn_tianshan.csv")
     figure(runs, args.output / "gk_dcn_tianshan.png")
     print(table.to_string())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xgeoanom.detectors.training import _batches, seeded, train
+from xgeoanom.detectors.training import EarlyStopping, _batches, seeded, train
 
 
 def run(seed=0, stop=None, epochs=60):
@@ -65,3 +65,30 @@ def test_no_last_batch_of_one(n, size, expected):
     batches = _batches(order, size)
     assert [len(batch) for batch in batches] == expected
     assert torch.equal(torch.cat(batches), order)
+
+
+def test_early_stopping_keeps_the_best():
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    modes = []
+
+    def loss():  # training adds 1 to the weight in each epoch; 3 is best
+        modes.append(network.training)
+        return (network.weight - 3).abs().sum()
+
+    watch = EarlyStopping(loss, patience=2)
+    history = train(
+        network,
+        lambda batch: -network.weight.sum(),
+        4,
+        optimizer=torch.optim.SGD(network.parameters(), lr=1.0),
+        epochs=50,
+        batch_size=4,
+        rng=np.random.default_rng(0),
+        watch=watch,
+    )
+    assert len(history) == 5
+    assert watch.history == [2.0, 1.0, 0.0, 1.0, 2.0]
+    assert network.weight.item() == 3.0
+    assert not any(modes)
+    assert not network.training

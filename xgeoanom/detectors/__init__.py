@@ -7,17 +7,22 @@ from xgeoanom.detectors.autoencoder import (
     conv_autoencoder,
 )
 from xgeoanom.detectors.base import Detector
+from xgeoanom.detectors.branch_maps import branch_contributions, superpixel_importance
 from xgeoanom.detectors.detect import detect, load_detector, predict
 from xgeoanom.detectors.gk_dcn import GKDCN, gk_dcn
 from xgeoanom.detectors.offsets import offsets_at
 from xgeoanom.detectors.patch_maps import cam_at, grad_cam_at, randomised
 from xgeoanom.detectors.ppf_cnn import PPFCNN, ppf_cnn
+from xgeoanom.detectors.region_graph import graph_distance, region_adjacency
+from xgeoanom.detectors.sgcn import SGCN, sgcn
 from xgeoanom.detectors.sklearn_detector import SklearnDetector, baselines, sklearn_score
+from xgeoanom.detectors.superpixels import superpixels
 from xgeoanom.detectors.weighted_elements import WeightedElements
 
 __all__ = [
     "GKDCN",
     "PPFCNN",
+    "SGCN",
     "Autoencoder",
     "ConvAutoencoder",
     "Detector",
@@ -25,15 +30,21 @@ __all__ = [
     "WeightedElements",
     "autoencoder",
     "baselines",
+    "branch_contributions",
     "cam_at",
     "conv_autoencoder",
     "detect",
     "gk_dcn",
     "grad_cam_at",
+    "graph_distance",
     "load_detector",
     "offsets_at",
     "ppf_cnn",
     "predict",
     "randomised",
+    "region_adjacency",
+    "sgcn",
     "sklearn_score",
+    "superpixel_importance",
+    "superpixels",
 ]

@@ -80,9 +80,7 @@ class _Rebuilder(Detector):
             )
         return examples
 
-    def learn(
-        self, network: nn.Module, examples: Any, context: Any, rng: np.random.Generator
-    ) -> dict[str, Any]:
+    def learn(self, network: nn.Module, examples: Any, rng: np.random.Generator) -> dict[str, Any]:
         """Train on the errors of each batch less the largest, since anomalies are among them."""
         windows = examples["values"].values
         where = next(network.parameters()).device

@@ -29,7 +29,7 @@ from xgeoanom.conventions import (
     units_of,
 )
 from xgeoanom.detectors import model_file
-from xgeoanom.detectors.explain import explain_at
+from xgeoanom.detectors.explain import explain_at, patches_around
 from xgeoanom.detectors.training import seeded
 from xgeoanom.detectors.training_set import evidence_on, examples_of, scaling_of
 from xgeoanom.errors import CubeError, LabelError, NotFittedError, WindowError
@@ -38,15 +38,16 @@ from xgeoanom.nets import device
 from xgeoanom.seeding import Seed, resolve, streams
 
 IDENTITY = ("elements", "units", "log_ratio")
-Explanation = Callable[[Any, nn.Module, np.ndarray], np.ndarray]
+Explanation = Callable[[Any, nn.Module, Any], np.ndarray]
 
 
 @dataclass(kw_only=True)
 class Detector(ABC):
     """Base of all detectors: keyword-only hyperparameters in, fitted state in ``name_``.
 
-    A system supplies :attr:`footprint`, :meth:`build`, :meth:`learn` and :meth:`score_block`,
-    and may replace :meth:`draw` and :meth:`prepare`. Everything public is written once, here.
+    A system supplies :attr:`footprint`, :meth:`build`, :meth:`learn` and :meth:`score_block`, and
+    may replace :meth:`draw`, :meth:`derive`, :meth:`prepare` and :meth:`around`. Everything public
+    is written once, here.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class Detector(ABC):
     ...     name = "first"
     ...     footprint = Footprint(halo=0)
     ...     def build(self, n_elements): return nn.Identity()
-    ...     def learn(self, network, examples, context, rng): return {}
+    ...     def learn(self, network, examples, rng): return {}
     ...     def score_block(self, network, block, evidence, context):
     ...         return 1 / (1 + np.exp(-block[0]))
     >>> FirstElement(draws=1).draws
@@ -92,17 +93,13 @@ class Detector(ABC):
 
     @abstractmethod
     def learn(
-        self, network: nn.Module, examples: xr.Dataset, context: Any, rng: np.random.Generator
+        self, network: nn.Module, examples: xr.Dataset, rng: np.random.Generator
     ) -> dict[str, Any]:
         """Train ``network`` in place on ``examples``; return its history."""
 
     @abstractmethod
     def score_block(
-        self,
-        network: nn.Module,
-        block: np.ndarray,
-        evidence: dict[str, np.ndarray],
-        context: Any,
+        self, network: nn.Module, block: np.ndarray, rasters: dict[str, np.ndarray], context: Any
     ) -> np.ndarray:
         """Return scores in [0, 1] over ``block`` without its halo.
 
@@ -126,6 +123,10 @@ class Detector(ABC):
         halo = self.footprint.halo
         return examples_of(cube, labels, self.standardise, halo=halo, evidence=evidence)
 
+    def around(self, cube: xr.DataArray, rows: np.ndarray, cols: np.ndarray) -> Any:
+        """Return what explanations of some cells start from: their standardised patches."""
+        return patches_around(self, cube, rows, cols)
+
     def with_background(self, labels: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
         """Return ``labels`` with as many random background cells as deposit cells, if none."""
         if (labels == BACKGROUND).any():
@@ -137,8 +138,12 @@ class Detector(ABC):
         mean, scale = self.mean_[:, None, None], self.scale_[:, None, None]
         return ((values - mean) / scale).astype("float32")
 
-    def prepare(self, cube: xr.DataArray) -> Any:
-        """Return whole-survey context for scoring; most systems need none."""
+    def derive(self, cube: xr.DataArray) -> dict[str, xr.DataArray]:
+        """Return rasters of the whole survey to learn and score with; most systems need none."""
+        return {}
+
+    def prepare(self, cube: xr.DataArray, rasters: dict[str, xr.DataArray]) -> Any:
+        """Return what the networks make of the whole survey before they score it, if anything."""
         return None
 
     def fit(
@@ -183,9 +188,8 @@ class Detector(ABC):
         labels = self._usable(labels.transpose(Y, X).load())
         for raster in rasters.values():
             self.valid_ &= raster.notnull().values
-        context = self.prepare(cube)
         n_draws = 1 if (labels == BACKGROUND).any() else self.draws
-        self._run_draws(cube, labels, rasters, context, n_draws)
+        self._run_draws(cube, labels, rasters | self.derive(cube), n_draws)
         return self
 
     def predict(self, cube: xr.DataArray, *, evidence: xr.Dataset | None = None) -> xr.Dataset:
@@ -214,13 +218,15 @@ class Detector(ABC):
         rasters = evidence_on(cube, evidence, self.scores_with)
         turn = north_up(cube)
         cube = cube.isel(turn)
+        rasters = {name: raster.isel(turn) for name, raster in rasters.items()}
+        rasters |= self.derive(cube)
         layers = ["score"] if len(self.networks_) == 1 else ["score", "std"]
         maps = map_halo(
             _score_block,
             cube.data,
-            *(rasters[name].isel(turn).data for name in self.scores_with),
+            *(raster.data for raster in rasters.values()),
             footprint=self.footprint,
-            shared=(self, self.prepare(cube)),
+            shared=(self, list(rasters), self.prepare(cube, rasters)),
             layers=len(layers),
         )
         attrs = self.provenance()
@@ -317,14 +323,14 @@ class Detector(ABC):
         return labels
 
     def _run_draws(
-        self, cube: xr.DataArray, labels: xr.DataArray, evidence: Any, context: Any, n_draws: int
+        self, cube: xr.DataArray, labels: xr.DataArray, rasters: Any, n_draws: int
     ) -> None:
         rngs = streams(self.seed_, n_draws)
         tasks = []
         for rng in rngs:
-            examples = self.draw(cube, labels, evidence, rng)
+            examples = self.draw(cube, labels, rasters, rng)
             with seeded(rng):
-                tasks.append((self.build(len(self.elements_)), examples, context, rng))
+                tasks.append((self.build(len(self.elements_)), examples, rng))
         self._stop = threading.Event()
         try:
             self.history_ = run_all(self._learn_on_device, tasks)
@@ -335,11 +341,11 @@ class Detector(ABC):
         del self.valid_
 
     def _learn_on_device(
-        self, network: nn.Module, examples: xr.Dataset, context: Any, rng: np.random.Generator
+        self, network: nn.Module, examples: xr.Dataset, rng: np.random.Generator
     ) -> dict[str, Any]:
         chosen = device.choose(self.device)
         with device.on(chosen):
-            return self.learn(network.to(chosen), examples, context, rng)
+            return self.learn(network.to(chosen), examples, rng)
 
     def provenance(self) -> dict[str, Any]:
         """Return attrs that say how a score came about."""
@@ -372,8 +378,8 @@ class Detector(ABC):
 
 def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
     """Score one block with every network; return the mean and, of several, the spread."""
-    *evidence, (detector, context) = rasters
-    named = dict(zip(detector.scores_with, evidence, strict=True))
+    *layers, (detector, names, context) = rasters
+    named = dict(zip(names, layers, strict=True))
     block = detector.standardise(block)
     chosen = device.choose(detector.device)
     with device.on(chosen):

@@ -23,9 +23,10 @@ def explain_at(
     """
     if how not in detector.explanations:
         raise XGeoAnomError(f"how={how!r} is not one of {list(detector.explanations)}")
-    rows, cols, patches = patches_at(detector, cube, at)
+    rows, cols = known_cells(cube, at)
+    given = detector.around(cube, rows, cols)
     explanation = detector.explanations[how]
-    shares = np.mean([explanation(detector, net, patches) for net in detector.networks_], axis=0)
+    shares = np.mean([explanation(detector, net, given) for net in detector.networks_], axis=0)
     coords = {name: cube.coords[name] for name in (ELEMENT, "spatial_ref") if name in cube.coords}
     result = xr.DataArray(shares, dims=("location", ELEMENT), coords=coords, name=how)
     result.attrs = {"long_name": f"{detector.name} {how}", "units": "1", **detector.provenance()}
@@ -34,16 +35,21 @@ def explain_at(
     )
 
 
-def patches_at(
-    detector: "Detector", cube: xr.DataArray, at: Sequence[tuple[float, float]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return row, column and standardised patch of the cells that hold the places ``at``.
+def known_cells(
+    cube: xr.DataArray, at: Sequence[tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the cells that hold the places ``at``.
 
     GridError where a place lies outside the survey or on a missing cell.
     """
-    halo = detector.footprint.halo
     rows, cols = cells_at(cube, at)
-    patches = detector.standardise(gather(cube.data, rows, cols, halo=halo))
-    if np.isnan(patches[:, :, halo, halo]).any():
+    if np.isnan(gather(cube.data, rows, cols)).any():
         raise GridError(f"at={list(at)} holds a missing cell; choose cells that have a score")
-    return rows, cols, patches
+    return rows, cols
+
+
+def patches_around(
+    detector: "Detector", cube: xr.DataArray, rows: np.ndarray, cols: np.ndarray
+) -> np.ndarray:
+    """Return the standardised patches ``(location, element, dy, dx)`` that make some scores."""
+    return detector.standardise(gather(cube.data, rows, cols, halo=detector.footprint.halo))

@@ -182,9 +182,7 @@ class GKDCN(Detector):
             seed=rng,
         )
 
-    def learn(
-        self, network: nn.Module, examples: Any, context: Any, rng: np.random.Generator
-    ) -> dict[str, Any]:
+    def learn(self, network: nn.Module, examples: Any, rng: np.random.Generator) -> dict[str, Any]:
         """Train on the examples of one draw (section 3.2)."""
         where = next(network.parameters()).device
         generator = torch.Generator(where).manual_seed(torch_seed(rng))

@@ -5,9 +5,8 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from xgeoanom.blocks import gather
 from xgeoanom.conventions import X, Y, cell_size
-from xgeoanom.detectors.explain import patches_at
+from xgeoanom.detectors.explain import known_cells
 from xgeoanom.detectors.gk_dcn import GKDCN
 from xgeoanom.detectors.patch_maps import Places, checked, length_unit, patch_cnns, places_of
 from xgeoanom.errors import XGeoAnomError
@@ -76,7 +75,7 @@ def offsets_at(
     """
     cube, turn = checked(detector, cube)
     if at is not None:
-        rows, cols, _ = patches_at(detector, cube, at)
+        rows, cols = known_cells(cube, at)
         fields = _fields(detector, cube, rows, cols, layer)
         return _dataset(detector, cube, fields, layer).assign_coords(places_of(cube, rows, cols))
     if not isinstance(step, int) or step < 1:
@@ -108,7 +107,7 @@ def _fields_of(
     detector: GKDCN, cube: xr.DataArray, rows: np.ndarray, cols: np.ndarray, layer: str
 ) -> dict[str, np.ndarray]:
     halo = detector.footprint.halo
-    patches = detector.standardise(gather(cube.data, rows, cols, halo=halo))
+    patches = detector.around(cube, rows, cols)
     missing = np.isnan(patches[:, :, halo, halo]).any(axis=1)
     given = torch.from_numpy(np.nan_to_num(patches))
     runs = [_vectors(*_sampling(network, given, layer)) for network in patch_cnns(detector)]

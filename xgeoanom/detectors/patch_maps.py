@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from xgeoanom.conventions import X, Y, cell_size, cube_of, north_up
-from xgeoanom.detectors.explain import patches_at
+from xgeoanom.detectors.explain import known_cells
 from xgeoanom.detectors.gk_dcn import GKDCN
 from xgeoanom.detectors.training import seeded
 from xgeoanom.errors import XGeoAnomError
@@ -209,8 +209,8 @@ def _maps_at(
 ) -> xr.DataArray:
     """Return ``draw(network, patches)`` ``(location, dy, dx)``, the mean over networks."""
     cube, _ = checked(detector, cube)
-    rows, cols, patches = patches_at(detector, cube, at)
-    given = torch.from_numpy(np.nan_to_num(patches))
+    rows, cols = known_cells(cube, at)
+    given = torch.from_numpy(np.nan_to_num(detector.around(cube, rows, cols)))
     maps = np.mean([draw(network, given).numpy() for network in patch_cnns(detector)], axis=0)
     height, width = map(abs, cell_size(cube))
     reach = np.arange(-detector.footprint.halo, detector.footprint.halo + 1)

@@ -145,9 +145,7 @@ class PPFCNN(Detector):
         """Return the labelled cells alone: pairs are made of single cells (section 2.1)."""
         return examples_of(cube, self.with_background(labels, rng), self.standardise, halo=0)
 
-    def learn(
-        self, network: nn.Module, examples: Any, context: Any, rng: np.random.Generator
-    ) -> dict[str, Any]:
+    def learn(self, network: nn.Module, examples: Any, rng: np.random.Generator) -> dict[str, Any]:
         """Train on the pairs of one draw (section 4.1, 4.2) and test on those held out."""
         where = next(network.parameters()).device
         spectra = torch.from_numpy(examples["values"].values[:, :, 0, 0]).to(where)

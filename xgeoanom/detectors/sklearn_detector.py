@@ -119,9 +119,7 @@ class SklearnDetector(Detector):
             rng=rng,
         )
 
-    def learn(
-        self, network: nn.Module, examples: Any, context: Any, rng: np.random.Generator
-    ) -> dict[str, Any]:
+    def learn(self, network: nn.Module, examples: Any, rng: np.random.Generator) -> dict[str, Any]:
         """Fit the estimator; history tells how many cells it learned from."""
         cells = window_values(examples["values"].values, self.window)[..., 0, 0]
         labels = np.full(len(cells), BACKGROUND)

@@ -24,11 +24,13 @@ def train(
     rng: np.random.Generator,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     stop: threading.Event | None = None,
+    watch: "EarlyStopping | None" = None,
 ) -> list[float]:
     """Train ``network`` and return the mean loss of each epoch.
 
     ``loss_of`` maps the indices of a batch's examples to its mean loss. ``stop``, once set, ends
     the run at the next batch: a run on a thread hears of an interruption by no other way.
+    ``watch`` ends it once the network no longer gains, and leaves the best one.
     """
     order = torch.Generator().manual_seed(torch_seed(rng))
     history = []
@@ -50,8 +52,41 @@ def train(
             raise XGeoAnomError(
                 f"the loss became {total} in epoch {len(history)}; lower learning_rate"
             )
+        if watch is not None and watch.is_over(network):
+            break
+    if watch is not None:
+        network.load_state_dict(watch.best)
     network.eval()
     return history
+
+
+class EarlyStopping:
+    """Watches a loss on examples kept from training, and keeps the network of its least value.
+
+    Parameters
+    ----------
+    loss : callable
+        Returns the loss; the network is in evaluation mode then.
+    patience : int
+        Epochs without a new least value after which training is over.
+    """
+
+    def __init__(self, loss: Callable[[], Tensor], patience: int) -> None:
+        self.loss = loss
+        self.patience = patience
+        self.history: list[float] = []
+        self.best: dict[str, Tensor] = {}
+
+    def is_over(self, network: nn.Module) -> bool:
+        """Look at the network after one more epoch."""
+        network.eval()
+        with torch.inference_mode():
+            self.history.append(self.loss().item())
+        network.train()
+        best = int(np.argmin(self.history))
+        if best == len(self.history) - 1:
+            self.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        return len(self.history) - 1 - best >= self.patience
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:

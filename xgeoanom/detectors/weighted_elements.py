@@ -123,9 +123,7 @@ class WeightedElements(Detector):
         n_deposits = int((chosen.values == DEPOSIT).sum())
         return examples.assign_attrs(n_cells=n_deposits + (n_given or n_free))
 
-    def learn(
-        self, network: nn.Module, examples: Any, context: Any, rng: np.random.Generator
-    ) -> dict[str, Any]:
+    def learn(self, network: nn.Module, examples: Any, rng: np.random.Generator) -> dict[str, Any]:
         """Choose cutoffs and weigh the elements; return the table and the test of independence."""
         values = examples["values"].values[:, :, 0, 0].T
         deposit = examples["label"].values == DEPOSIT

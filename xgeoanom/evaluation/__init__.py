@@ -1,5 +1,6 @@
 """What a score is worth: anomaly classes, metrics, the honest score and cross-validation."""
 
+from xgeoanom.evaluation.boundary_recall import boundary_recall
 from xgeoanom.evaluation.classical_suite import classical_suite
 from xgeoanom.evaluation.classify import classify
 from xgeoanom.evaluation.compare import compare
@@ -20,6 +21,7 @@ from xgeoanom.evaluation.prediction_area import capture_band, prediction_area
 from xgeoanom.evaluation.published import PublishedAUC, published_auc
 from xgeoanom.evaluation.screening import auc_from_labels, auc_z, screen_elements
 from xgeoanom.evaluation.shift_null import SiteNull, random_site_null, site_shift_null
+from xgeoanom.evaluation.superpixel_folds import superpixel_folds
 from xgeoanom.evaluation.yardstick import Yardstick
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "auc_standard_error",
     "auc_z",
     "average_precision",
+    "boundary_recall",
     "capture_at",
     "capture_band",
     "capture_curve",
@@ -52,4 +55,5 @@ __all__ = [
     "screen_elements",
     "site_shift_null",
     "spatial_folds",
+    "superpixel_folds",
 ]

@@ -51,7 +51,7 @@ def random_folds(labels: xr.DataArray, *, n: int = 5, seed: Seed = None) -> xr.D
     >>> [int(((folds == k) & (labels == 1)).sum()) for k in (0, 1)]
     [2, 2]
     """
-    ground = _northward(labels)
+    ground = northward(labels)
     marks = ground.values
     _check_count(n, int((marks == DEPOSIT).sum()), "cells labelled 1")
     seed = resolve(seed)
@@ -61,7 +61,7 @@ def random_folds(labels: xr.DataArray, *, n: int = 5, seed: Seed = None) -> xr.D
         cells = np.nonzero(marks == mark)
         folds[cells] = rng.permutation(np.arange(cells[0].size) % n)
     attrs = provenance("random_folds", seed=seed, n=n)
-    return _fold_raster(labels, ground, folds, RANDOM, attrs)
+    return fold_raster(labels, ground, folds, RANDOM, attrs)
 
 
 def spatial_folds(
@@ -107,16 +107,16 @@ def spatial_folds(
     """
     if block_cells < 1 or block_cells != int(block_cells):
         raise LabelError(f"block_cells={block_cells} must be an integer of at least 1")
-    ground = _northward(labels)
-    site = _sites(ground)
+    ground = northward(labels)
+    site = sites_of(ground)
     square = _square_of_sites(site, block_cells)
     squares, sites_in = np.unique(square, return_counts=True)
     _check_count(n, squares.size, f"squares of {block_cells} cells with deposits")
     seed = resolve(seed)
-    dealt = _deal(sites_in, n, streams(seed, 1)[0])
+    dealt = deal(sites_in, n, streams(seed, 1)[0])
     folds = _spread(site, dealt[np.searchsorted(squares, square)])
     attrs = provenance("spatial_folds", seed=seed, n=n, block_cells=block_cells)
-    return _fold_raster(labels, ground, folds, SPATIAL, attrs)
+    return fold_raster(labels, ground, folds, SPATIAL, attrs)
 
 
 def leave_one_deposit_out(labels: xr.DataArray) -> xr.DataArray:
@@ -148,21 +148,21 @@ def leave_one_deposit_out(labels: xr.DataArray) -> xr.DataArray:
     >>> leave_one_deposit_out(labels).values[0, [0, 1, 3, 4]]
     array([0, 0, 1, 1], dtype=int16)
     """
-    ground = _northward(labels)
-    site = _sites(ground)
+    ground = northward(labels)
+    site = sites_of(ground)
     n_sites = int(site.max()) + 1
     _check_count(2, n_sites, "deposits apart from each other")
     folds = _spread(site, np.arange(n_sites))
-    return _fold_raster(labels, ground, folds, BY_DEPOSIT, provenance("leave_one_deposit_out"))
+    return fold_raster(labels, ground, folds, BY_DEPOSIT, provenance("leave_one_deposit_out"))
 
 
-def _northward(labels: xr.DataArray) -> xr.DataArray:
+def northward(labels: xr.DataArray) -> xr.DataArray:
     """Return ``labels`` with growing coordinates, so that folds do not depend on direction."""
     cell_size(labels)
     return labels.transpose(Y, X).sortby([Y, X]).load()
 
 
-def _fold_raster(
+def fold_raster(
     labels: xr.DataArray, ground: xr.DataArray, folds: np.ndarray, kind: str, attrs: dict[str, Any]
 ) -> xr.DataArray:
     """Return ``folds``, computed on northward ``ground``, in the direction of ``labels``."""
@@ -171,7 +171,7 @@ def _fold_raster(
     return raster_on(labels, folds, name="cv_fold", long_name="cross-validation fold", attrs=attrs)
 
 
-def _sites(labels: xr.DataArray) -> np.ndarray:
+def sites_of(labels: xr.DataArray) -> np.ndarray:
     """Return the site ``(y, x)`` of each deposit cell, -1 elsewhere; blocks that touch are one."""
     ids = deposit_ids(labels).values
     held = ids >= 0
@@ -193,7 +193,7 @@ def _square_of_sites(site: np.ndarray, block_cells: int) -> np.ndarray:
     return row * (site.shape[1] // block_cells + 1) + col
 
 
-def _deal(sites_in: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def deal(sites_in: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return the fold of each square: fullest first, to the fold with the fewest sites."""
     order = rng.permutation(sites_in.size)
     order = order[np.argsort(-sites_in[order], kind="stable")]

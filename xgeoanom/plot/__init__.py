@@ -11,6 +11,7 @@ from xgeoanom.plot.metrics import metric_boxes, radar
 from xgeoanom.plot.quality import control_chart, thompson_howarth
 from xgeoanom.plot.ranking import comparison
 from xgeoanom.plot.summaries import censoring, correlation
+from xgeoanom.plot.superpixel_map import superpixel_boundaries
 from xgeoanom.plot.survey import samples
 from xgeoanom.plot.variogram import variogram
 
@@ -35,6 +36,7 @@ __all__ = [
     "samples",
     "score_map",
     "spectrum_area",
+    "superpixel_boundaries",
     "thompson_howarth",
     "training",
     "variogram",

@@ -58,8 +58,9 @@ def density_law(law: DensityLaw, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Distance d" if units == "1" else f"Distance d ({units})")
     ax.set_ylabel(f"Deposits per area {'up to d' if cumulative else 'at d'}")
     ax.legend(frameon=False)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter("{x:g}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     plain(ax)
     return ax
