@@ -325,7 +325,7 @@ class TestBadInput:
             make().fit(cube.assign_coords(x=x), labels.assign_coords(x=x))
 
     @every
-    @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "missing"])
+    @pytest.mark.parametrize("damage", ["truncated", "foreign", "empty", "missing", "flipped"])
     def test_damaged_files(self, make, cube, labels, damage, tmp_path):
         path = tmp_path / "d.safetensors"
         fitted(make, cube, labels).save(path)
@@ -337,6 +337,7 @@ class TestBadInput:
                 "truncated": whole[: len(whole) // 2],
                 "foreign": b"\x80\x04K\x01.",
                 "empty": b"",
+                "flipped": whole[:-8] + bytes(255 - byte for byte in whole[-8:]),
             }
             path.write_bytes(cut[damage])
         with pytest.raises(xga.errors.ModelFileError, match=r"d\.safetensors"):

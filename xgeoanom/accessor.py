@@ -14,7 +14,7 @@ from xgeoanom.seeding import Seed
 
 if TYPE_CHECKING:
     from xgeoanom.detectors import Detector
-    from xgeoanom.evaluation.crossval import FromLabels
+    from xgeoanom.evaluation.crossval import Evidence, FromLabels
 
 
 class _Accessor:
@@ -364,7 +364,7 @@ class DatasetAccessor(_Accessor):
         labels: Hashable | xr.DataArray,
         folds: Hashable | xr.DataArray,
         *,
-        evidence: xr.Dataset | None = None,
+        evidence: "Evidence" = None,
         buffer_cells: int,
     ) -> xr.Dataset:
         """Score each fold by a detector that never saw it; see :func:`xgeoanom.cross_validate`."""

@@ -182,7 +182,15 @@ def cells_at(
     grid: xr.DataArray, at: Sequence[tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return row and column of the cells that hold the places ``(x, y)``; GridError outside."""
-    places = np.asarray(at, dtype="float64").reshape(-1, 2)
+    try:
+        places = np.asarray(at, dtype="float64")
+    except (TypeError, ValueError):
+        places = np.empty(0)
+    if places.ndim != 2 or places.shape[1] != 2 or len(places) == 0:
+        raise GridError(
+            f"at is a {type(at).__name__} and must be (x, y) pairs in CRS units; of points take "
+            "list(zip(points.geometry.x, points.geometry.y))"
+        )
     found = []
     for dim, wanted in ((Y, places[:, 1]), (X, places[:, 0])):
         coord = grid[dim].values

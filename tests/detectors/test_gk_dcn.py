@@ -311,7 +311,7 @@ class TestBadInput:
             gk_dcn(cube.to_dataset(name="clr"), labels)
 
     def test_an_array_is_no_dataset(self, cube, labels, faults):
-        with pytest.raises(EvidenceError, match="pass a dataset"):
+        with pytest.raises(EvidenceError, match="DataArray, no Dataset"):
             Small().fit(cube, labels, evidence=faults["fault_weight"])
 
     @pytest.mark.parametrize(
@@ -369,3 +369,25 @@ class TestBadInput:
     def test_window_larger_than_the_survey(self, cube, labels):
         with pytest.raises(WindowError, match="larger than the survey"):
             Small(window=25, **PLAIN).fit(cube, labels)
+
+
+def test_unlabelled_cells_must_be_there(cube, labels):
+    marked = labels.where(labels == 1, 0).astype("int8")
+    with pytest.raises(LabelError, match="unlabelled"):
+        Small(constraint="unlabelled").fit(cube, marked, evidence=faults_on(cube))
+
+
+def test_weights_missing_everywhere_are_told(cube, labels):
+    weight = np.full((cube.sizes["y"], cube.sizes["x"]), np.nan)
+    with pytest.raises(EvidenceError, match="missing everywhere"):
+        Small().fit(cube, labels, evidence=faults_on(cube, weight))
+
+
+def test_divergence_is_told(cube, labels):
+    with pytest.raises(XGeoAnomError, match="learning_rate"):
+        Small(**PLAIN, learning_rate=1e18, epochs=3).fit(cube, labels)
+
+
+def test_device_is_told_before_training(cube, labels):
+    with pytest.raises(XGeoAnomError, match="device='gpu'"):
+        Small(**PLAIN, device="gpu").fit(cube, labels)

@@ -121,3 +121,11 @@ def test_wrong_input(cube, detector, at):
         grad_cam_at(detector, cube, [(cube.x[col].item(), cube.y[row].item())])
     with pytest.raises(XGeoAnomError, match="layer='conv9'"):
         grad_cam_at(detector, cube, at, layer="conv9")
+
+
+def test_a_randomised_detector_says_so(detector, cube):
+    forgetful = randomised(detector, 7)
+    attrs = forgetful.predict(cube)["score"].attrs
+    assert attrs["randomised"] == 7
+    assert "a" not in attrs
+    assert "randomised" not in detector.predict(cube)["score"].attrs

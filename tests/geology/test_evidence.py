@@ -16,7 +16,8 @@ from xgeoanom.errors import CRSError, EvidenceError, GridError
 from xgeoanom.geology.evidence import distance_to, fault_density, hanging_wall
 
 STEP = 100.0
-places = st.tuples(st.floats(-500, 1500), st.floats(-500, 1500))
+metres = st.floats(-500, 1500).map(lambda value: round(value, 2))  # none next to nothing long
+places = st.tuples(metres, metres)
 lines = st.lists(
     st.lists(places, min_size=2, max_size=5, unique=True).map(shapely.LineString),
     min_size=1,
@@ -44,6 +45,8 @@ def each_cell(grid, func):
     return np.array([[func(centre) for centre in row] for row in centres_of(grid)])
 
 
+with np.errstate(invalid="ignore"):
+    BROKEN = shapely.LineString([(0, 0), (math.nan, 1)])
 OPERATIONS = [
     distance_to,
     lambda faults, like: hanging_wall(faults, like, dip_direction="dip"),
@@ -211,6 +214,11 @@ def test_density_of_a_repeated_vertex_and_of_nothing_near():
         (FAULTS.set_crs(None, allow_override=True), CRSError, "no CRS"),
         (FAULTS.iloc[:0], EvidenceError, "is empty"),
         (frame(shapely.LineString(), None, dip=[1.0, 2.0]), EvidenceError, "2 empty geometries"),
+        (
+            frame(BROKEN, dip=[1.0]),
+            EvidenceError,
+            "1 geometries with NaN",
+        ),
     ],
 )
 def test_wrong_faults_are_refused(operation, faults, error, message):

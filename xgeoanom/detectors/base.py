@@ -176,8 +176,8 @@ class Detector(ABC):
         CubeError, GridError, CRSError, LabelError, WindowError, EvidenceError
             Before training starts.
         """
-        cube = cube_of(cube)
-        check_cube(cube)
+        device.choose(self.device)
+        check_cube(cube := cube_of(cube))
         labels = self._checked(labels, cube)
         self._check_size(cube)
         rasters = evidence_on(cube, evidence, self.needs)

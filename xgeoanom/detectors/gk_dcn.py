@@ -19,7 +19,7 @@ from xgeoanom.detectors.base import Detector, Explanation
 from xgeoanom.detectors.detect import detect
 from xgeoanom.detectors.training import train
 from xgeoanom.detectors.training_set import examples_of
-from xgeoanom.errors import EvidenceError, WindowError, XGeoAnomError
+from xgeoanom.errors import EvidenceError, LabelError, WindowError, XGeoAnomError
 from xgeoanom.geology.labels import draw_background
 from xgeoanom.nets.attribution import integrated_gradients
 from xgeoanom.nets.knowledge import FaultConstraint, GuidedCNN, knowledge_loss
@@ -69,7 +69,8 @@ class GKDCN(Detector):
         Learn ``a >= 0`` and b0 with the network; or let ``g = w``; or learn them and take
         ``L_geo`` over random unlabelled cells, as many as labelled ones in each batch.
     body : {"shared", "archive", "linear"}
-        See :class:`~xgeoanom.nets.patch_cnn.PatchCNN`; ``archive`` needs a window of 9.
+        One body for all four networks; or that of the archive's networks without knowledge, for
+        a window of 9; or one whose last maps make the logit at once, for ``cam_at``.
     background : {"faults", "anywhere"}
         Draw background where the fault weight is at most its median, or whatever it is.
     min_distance : float or None
@@ -128,7 +129,7 @@ class GKDCN(Detector):
             )
 
     def _check_window(self) -> None:
-        if not isinstance(self.window, int) or self.window < 3 or self.window % 2 == 0:
+        if not isinstance(self.window, int | np.integer) or self.window < 3 or self.window % 2 == 0:
             raise WindowError(f"window={self.window!r} must be odd and at least 3 cells; try 9")
         if self.body == "archive" and self.window != 9:
             raise WindowError(f"window={self.window}: body='archive' fits 9 cells alone; try 9")
@@ -162,6 +163,11 @@ class GKDCN(Detector):
         also = None
         if self.knowledge and self.constraint == "unlabelled":
             free = (labels.values == UNLABELLED) & self.valid_.values
+            if not free.any():
+                raise LabelError(
+                    "labels leave no unlabelled cell with a fault weight, which "
+                    "constraint='unlabelled' draws from; use constraint='free'"
+                )
             also = _some_of(free, MOST_UNLABELLED, rng)
         halo = self.footprint.halo
         return examples_of(cube, labels, self.standardise, halo=halo, evidence=evidence, also=also)
@@ -268,7 +274,8 @@ class GKDCN(Detector):
 
     def provenance(self) -> dict[str, Any]:
         """Return attrs that say how a score came about, with the means of a and b0 over draws."""
-        fitted = [{key: run[key] for key in ("a", "b0") if key in run} for run in self.history_]
+        told = ("a", "b0", "randomised")
+        fitted = [{key: run[key] for key in told if key in run} for run in self.history_]
         means = {key: float(np.mean([run[key] for run in fitted])) for key in fitted[0]}
         return {**super().provenance(), **means}
 
@@ -277,6 +284,8 @@ def _check_weights(evidence: Any) -> None:
     """Raise unless the fault weights, where needed, lie in [0, 1]: a distance would not."""
     if FAULTS not in evidence:
         return
+    if evidence[FAULTS].isnull().all():
+        raise EvidenceError(f"{FAULTS} is missing everywhere; make it on the grid of the cube")
     low, high = (float(bound) for bound in (evidence[FAULTS].min(), evidence[FAULTS].max()))
     if low < 0 or high > 1:
         raise EvidenceError(

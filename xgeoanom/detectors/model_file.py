@@ -1,5 +1,6 @@
 """A fitted detector as one safetensors file: tensors, and the rest as JSON in its header."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -26,6 +27,7 @@ def save(detector: "Detector", path: Path) -> None:
         for name, tensor in network.state_dict().items():
             tensors[f"network{k}.{name}"] = tensor.contiguous()
     header = {
+        "checksum": _checksum(tensors),
         "detector": type(detector).__name__,
         "hyperparameters": detector.hyperparameters(),
         "elements": detector.elements_,
@@ -38,6 +40,8 @@ def save(detector: "Detector", path: Path) -> None:
     }
     if not path.parent.is_dir():
         raise ModelFileError(f"path={str(path)!r}: its folder does not exist; make it first")
+    if path.is_dir():
+        raise ModelFileError(f"path={str(path)!r} is a folder; give a file in it")
     partial = path.with_name(path.name + ".partial")
     text = json.dumps(header, default=estimator_json.to_json)
     save_file(tensors, partial, metadata={_KEY: text})
@@ -47,6 +51,8 @@ def save(detector: "Detector", path: Path) -> None:
 def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> Any:
     """Read a detector of class ``kind`` or of one that derives from it."""
     header, tensors = _read(path)
+    if header.get("checksum") != _checksum(tensors):
+        raise ModelFileError(f"path={str(path)!r} is damaged: its checksum differs; save it anew")
     try:
         found = _class_named(kind, header["detector"], path)
         detector = found(
@@ -75,6 +81,15 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise ModelFileError(
             f"path={str(path)!r} is truncated or was not written by Detector.save: {error}"
         ) from error
+
+
+def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+    """Return the sha256 of all tensors in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _class_named(kind: type["Detector"], name: str, path: Path) -> Any:

@@ -19,7 +19,7 @@ from xgeoanom.detectors.gk_dcn import GKDCN
 from xgeoanom.detectors.training import seeded
 from xgeoanom.errors import XGeoAnomError
 from xgeoanom.nets.cam import cam, grad_cam
-from xgeoanom.seeding import Seed, streams
+from xgeoanom.seeding import Seed, resolve, streams
 
 Places = Sequence[tuple[float, float]]
 
@@ -139,6 +139,7 @@ def randomised(detector: GKDCN, seed: Seed = None) -> GKDCN:
     Returns
     -------
     GKDCN
+        Its scores' attr ``randomised`` holds the seed.
 
     Raises
     ------
@@ -162,6 +163,8 @@ def randomised(detector: GKDCN, seed: Seed = None) -> GKDCN:
     detector._check_fitted()
     forgetful = copy.copy(detector)
     forgetful.networks_ = copy.deepcopy(detector.networks_)
+    seed = resolve(seed)
+    forgetful.history_ = [{"randomised": seed} for _ in forgetful.networks_]
     rngs = streams(seed, len(forgetful.networks_))
     for network, rng in zip(forgetful.networks_, rngs, strict=True):
         with seeded(rng):

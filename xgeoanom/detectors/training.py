@@ -56,6 +56,8 @@ def train(
             break
     if watch is not None:
         network.load_state_dict(watch.best)
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise XGeoAnomError("training diverged: parameters are not finite; lower learning_rate")
     network.eval()
     return history
 

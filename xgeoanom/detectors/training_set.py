@@ -47,7 +47,12 @@ def evidence_on(
     """Return the rasters ``names`` of ``evidence``, on the grid of ``cube``, or EvidenceError."""
     rasters = {}
     for name in names:
-        if not isinstance(evidence, xr.Dataset) or name not in evidence:
+        if evidence is not None and not isinstance(evidence, xr.Dataset):
+            raise EvidenceError(
+                f"evidence is a {type(evidence).__name__}, no Dataset; of a raster take "
+                ".to_dataset(name=...)"
+            )
+        if evidence is None or name not in evidence:
             raise EvidenceError(f"evidence lacks {name!r}; pass a dataset that holds this raster")
         try:
             check_same_grid(evidence[name], cube, name)

@@ -21,7 +21,7 @@ from xgeoanom.conventions import (
     raster_of,
     raster_on,
 )
-from xgeoanom.errors import LabelError
+from xgeoanom.errors import LabelError, XGeoAnomError
 from xgeoanom.evaluation.folds import RANDOM
 from xgeoanom.evaluation.metrics import rank_auc
 from xgeoanom.geology.labels import deposit_ids
@@ -98,6 +98,8 @@ def cross_validate(
 
     Raises
     ------
+    XGeoAnomError
+        If ``detector`` is neither a detector nor a function.
     LabelError
         Before any training: a buffer too narrow, fewer than two folds, a fold without deposits,
         or one that leaves no deposit, or no background of those labelled, to train on.
@@ -118,6 +120,8 @@ def cross_validate(
     >>> result["oof"].dims, result["auc"].sizes["fold"]
     (('y', 'x'), 5)
     """
+    if isinstance(detector, type) or not (hasattr(detector, "fit") or callable(detector)):
+        raise XGeoAnomError(f"detector={detector!r} is no detector; give one, such as PPFCNN()")
     cube = cube_of(ds)
     labels = raster_of(ds, labels, "labels").load()
     folds = raster_of(ds, folds, "folds").load()

@@ -77,6 +77,11 @@ class DensityLaw:
         EvidenceError
             If ``distance`` is no raster.
 
+        Warns
+        -----
+        UserWarning
+            If k is not negative.
+
         Notes
         -----
         Zhang, Xiong and Chen (2026), Geosci. Model Dev. 19, 2219, section 3.2, eq. 7:
@@ -92,6 +97,12 @@ class DensityLaw:
                [0.5  , 0.333]])
         """
         _check_raster(distance)
+        if self.exponent >= 0:
+            warnings.warn(
+                f"exponent={self.exponent:.2f} is not negative: deposits do not gather near what "
+                "distance is measured from, and w is high far from it",
+                stacklevel=2,
+            )
         distance = distance.transpose(Y, X).astype("float64")
         width, end = (float(self.table["outer"][k]) for k in (0, -1))
         densest = width if self.exponent <= 0 else end

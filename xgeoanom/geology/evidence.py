@@ -204,6 +204,10 @@ def _check_geometries(
             f"{argument} holds {missing} empty geometries; drop them with "
             f"{argument}[~({argument}.is_empty | {argument}.geometry.isna())]"
         )
+    corners, row = shapely.get_coordinates(geometries.geometry.to_numpy(), return_index=True)
+    broken = np.unique(row[~np.isfinite(corners).all(axis=1)]).size
+    if broken:
+        raise EvidenceError(f"{argument} holds {broken} geometries with NaN coordinates; mend them")
 
 
 def _check_lines(faults: gpd.GeoDataFrame, like: xr.DataArray | xr.Dataset) -> None:

@@ -6,13 +6,22 @@ from collections.abc import Iterator
 
 import torch
 
+from xgeoanom.errors import XGeoAnomError
+
 _GPU_LOCK = threading.RLock()
 
 
 def choose(device: str | None = None) -> torch.device:
     """Return ``device`` if given, else the GPU where there is one, else the CPU."""
     if device is not None:
-        return torch.device(device)
+        try:
+            chosen = torch.device(device)
+            torch.empty(0, device=chosen)  # told of one that is not there
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise XGeoAnomError(
+                f"device={device!r} cannot be used; take 'cpu', 'cuda', or None to choose"
+            ) from error
+        return chosen
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
