@@ -155,7 +155,7 @@ def main() -> None:
             runs.round(4).to_csv(args.output / "gk_dcn_knowledge_runs.csv", index=False)
             print(*job, "done", flush=True)
     table = summary(runs)
-    table.to_csv(args.output / "gk_dcn_knowledge.csv", float_format="%.3f")
+    table.round(3).add(0.0).to_csv(args.output / "gk_dcn_knowledge.csv")  # no minus zero
     figure(runs, table, args.output / "gk_dcn_knowledge.png")
     print(table.to_string())
 

@@ -1,6 +1,6 @@
 """SGCN + 1DCNN: graph convolutions within and between superpixels, beside element spectra.
 
-Xu and Zuo, Mathematical Geosciences 57, 307-331. Only the abstract is public: two branches, a
+Xu and Zuo 2025, Mathematical Geosciences 57, 307-331. Only the abstract is public: two branches, a
 superpixel graph with internal and external convolutions and a 1DCNN of single cells, fused and
 trained on labels. All sizes and settings are ours; their template is GiGCN (Jia et al. 2022).
 """
@@ -313,7 +313,7 @@ def sgcn(
 
     References
     ----------
-    Xu and Zuo, Math. Geosci. 57, 307-331 (the abstract; what it leaves open is ours).
+    Xu and Zuo 2025, Math. Geosci. 57, 307-331 (the abstract; what it leaves open is ours).
 
     Examples
     --------
