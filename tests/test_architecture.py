@@ -209,6 +209,11 @@ def test_dependencies_are_declared():
     assert third_party <= {module_of.get(name, name) for name in declared}
 
 
+def test_torch_geometric_waits_for_graphs():
+    code = "import sys, xgeoanom.detectors; sys.exit('torch_geometric' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("heavy", ["torch", "torch_geometric", "matplotlib"])
 def test_import_is_light(heavy):
     code = f"import sys, xgeoanom; sys.exit({heavy!r} in sys.modules)"

@@ -12,7 +12,7 @@ from xgeoanom.detectors.branch_maps import branch_contributions, superpixel_impo
 from xgeoanom.detectors.neighborhood import SuperpixelGraph
 from xgeoanom.detectors.region_graph import neighbor_edges
 from xgeoanom.detectors.sgcn import SGCN, sgcn
-from xgeoanom.errors import CompositionError, XGeoAnomError
+from xgeoanom.errors import CompositionError, LabelError, XGeoAnomError
 from xgeoanom.nets.graph import propagate
 
 Small = partial(SGCN, size=16, min_size=4, epochs=6, draws=1, learning_rate=0.01, seed=0)
@@ -244,3 +244,22 @@ def test_sgcn_adds_its_score(cube, labels):
     out = sgcn(ds, "labels", size=16, min_size=4, epochs=2, draws=1, seed=0)
     assert set(out) - set(ds) == {"sgcn"}
     assert out["sgcn"].attrs["method"] == "sgcn"
+
+
+def test_a_class_is_never_wholly_held_out(cube, labels):
+    own = labels.where(labels == 1, -1).astype("int8")
+    own[0, 0] = 0  # one background cell
+    (run,) = Small(epochs=3).fit(cube, own).history_
+    assert "validation" not in run
+    assert min(run["loss"]) > 0
+
+
+def test_no_ground_left_for_background_is_told(cube, labels):
+    with pytest.raises(LabelError, match="size=200"):
+        Small(size=200).fit(cube, labels.where(labels == 1, -1).astype("int8"))
+
+
+def test_numbers_of_numpy_are_numbers(cube, labels, tmp_path):
+    detector = Small(size=np.int64(16), epochs=np.int64(2)).fit(cube, labels)
+    detector.save(tmp_path / "d.safetensors")
+    assert SGCN.load(tmp_path / "d.safetensors").size == 16.0

@@ -1,5 +1,7 @@
 """Superpixels: a partition into connected parts, of one ground whatever its chunks or direction."""
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -151,7 +153,9 @@ def test_bands_are_robust_components_between_their_quantiles():
 
 
 def test_components_of_a_large_survey_come_from_a_lattice(monkeypatch):
-    monkeypatch.setattr("xgeoanom.detectors.superpixels.MOST_FITTED", 100)
+    # By its name: the function of the module stands in the package under the same one.
+    module = importlib.import_module("xgeoanom.detectors.superpixels")
+    monkeypatch.setattr(module, "MOST_FITTED", 100)
     cube = small_cube(24, 20)
     bands = _bands(cube, np.ones((24, 20), dtype=bool), 0)
     lattice = principal_components(cube[:, ::3, ::3], robust=True, n_components=3, seed=0)

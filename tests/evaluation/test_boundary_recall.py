@@ -84,3 +84,10 @@ def test_bad_input():
     for tolerance in (-1, 1.5):
         with pytest.raises(XGeoAnomError, match=f"tolerance_cells={tolerance}"):
             boundary_recall(ids, ids, tolerance_cells=tolerance)
+
+
+def test_values_are_no_classes():
+    grid = {"y": [20.0, 10.0, 0.0], "x": [0.0, 10.0, 20.0]}
+    ids = xr.DataArray([[0, 0, 1]] * 3, grid, dims=("y", "x"))
+    with pytest.raises(GridError, match="whole numbers"):
+        boundary_recall(ids, ids + 0.5)

@@ -30,8 +30,8 @@ def branch_contributions(detector: SGCN, cube: xr.DataArray) -> xr.Dataset:
     -------
     xarray.Dataset
         ``spatial`` and ``spectrum`` ``(y, x)``, or the one that there is, in units of the logit,
-        the mean over networks. Their sum is the logit less that of no branch at all, which is the
-        same for all cells. Lazy where the cube is.
+        the mean over networks. For each network their sum is the logit less that of no branch at
+        all, which is the same for all cells. Lazy where the cube is.
 
     Raises
     ------

@@ -27,7 +27,6 @@ def save(detector: "Detector", path: Path) -> None:
         for name, tensor in network.state_dict().items():
             tensors[f"network{k}.{name}"] = tensor.contiguous()
     header = {
-        "checksum": _checksum(tensors),
         "detector": type(detector).__name__,
         "hyperparameters": detector.hyperparameters(),
         "elements": detector.elements_,
@@ -44,6 +43,7 @@ def save(detector: "Detector", path: Path) -> None:
         raise ModelFileError(f"path={str(path)!r} is a folder; give a file in it")
     partial = path.with_name(path.name + ".partial")
     text = json.dumps(header, default=estimator_json.to_json)
+    text = json.dumps({"checksum": _checksum(text, tensors), "fitted": text})
     save_file(tensors, partial, metadata={_KEY: text})
     os.replace(partial, path)
 
@@ -51,8 +51,6 @@ def save(detector: "Detector", path: Path) -> None:
 def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> Any:
     """Read a detector of class ``kind`` or of one that derives from it."""
     header, tensors = _read(path)
-    if header.get("checksum") != _checksum(tensors):
-        raise ModelFileError(f"path={str(path)!r} is damaged: its checksum differs; save it anew")
     try:
         found = _class_named(kind, header["detector"], path)
         detector = found(
@@ -73,19 +71,22 @@ def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> An
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            held = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise ModelFileError(f"path={str(path)!r} does not exist") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ModelFileError(
             f"path={str(path)!r} is truncated or was not written by Detector.save: {error}"
         ) from error
+    if held.get("checksum") != _checksum(held.get("fitted", ""), tensors):
+        raise ModelFileError(f"path={str(path)!r} is damaged: its checksum differs; save it anew")
+    return json.loads(held["fitted"]), tensors
 
 
-def _checksum(tensors: dict[str, torch.Tensor]) -> str:
-    """Return the sha256 of all tensors in the order of their names."""
-    digest = hashlib.sha256()
+def _checksum(text: str, tensors: dict[str, torch.Tensor]) -> str:
+    """Return the sha256 of the header's text and all tensors in the order of their names."""
+    digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())

@@ -22,7 +22,7 @@ from xgeoanom.detectors.neighborhood import Neighborhood, SuperpixelGraph
 from xgeoanom.detectors.superpixels import COMPACTNESS, SHAPES, superpixels
 from xgeoanom.detectors.training import EarlyStopping, train
 from xgeoanom.detectors.training_set import examples_of, held_out
-from xgeoanom.errors import XGeoAnomError
+from xgeoanom.errors import LabelError, XGeoAnomError
 from xgeoanom.geology.labels import draw_background
 from xgeoanom.seeding import torch_seed
 
@@ -60,9 +60,9 @@ class SGCN(Detector):
     branches : {"both", "spatial", "spectrum"}
         Which branches there are.
     pooling : {"mean", "attention"}
-        How cells become superpixels.
+        How cells become superpixels; ``"spectrum"`` does not read it.
     fusion : {"concatenate", "gate"}
-        How both branches become one.
+        How both branches become one; one branch alone does not read it.
     size, compactness, min_size, shape
         Of :func:`~xgeoanom.superpixels`.
     epochs, learning_rate, weight_decay
@@ -75,9 +75,11 @@ class SGCN(Detector):
     Notes
     -----
     Background is drawn outside superpixels that hold or touch a deposit's. Classes weigh the same.
-    What a score depends on reaches farther than ``footprint``: over two rings of superpixels. In
-    :func:`~xgeoanom.cross_validate` the held-out ground is missing from the training cube, so
-    that no superpixel joins both; :func:`~xgeoanom.superpixel_folds` also keeps them whole.
+    Superpixels are cut anew on each cube to be scored: a part of a survey scores a little
+    differently than the whole. What a score depends on reaches farther than ``footprint``: over
+    two rings of superpixels. In :func:`~xgeoanom.cross_validate` the held-out ground is missing
+    from the training cube, so that no superpixel joins both;
+    :func:`~xgeoanom.superpixel_folds` also keeps them whole.
 
     Examples
     --------
@@ -105,9 +107,16 @@ class SGCN(Detector):
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 raise XGeoAnomError(f"{field}={getattr(self, field)!r} is not one of {choices}")
-        for field in ("draws", "epochs", "patience"):
-            if not isinstance(number := getattr(self, field), int) or number < 1:
+        for field in ("draws", "epochs", "patience", "min_size"):
+            number = getattr(self, field)
+            if not isinstance(number, int | np.integer) or number < 1:
                 raise XGeoAnomError(f"{field}={number!r} must be an integer of at least 1")
+            setattr(self, field, int(number))  # a file holds no integer of numpy
+        for field in ("size", "compactness", "learning_rate", "weight_decay", "validation_share"):
+            number = getattr(self, field)
+            if not isinstance(number, int | float | np.number):
+                raise XGeoAnomError(f"{field}={number!r} must be a number")
+            setattr(self, field, float(number))
         if not 0 < self.learning_rate < float("inf"):
             raise XGeoAnomError(f"learning_rate={self.learning_rate} must be positive; try 1e-3")
         for field in ("weight_decay", "validation_share"):
@@ -145,6 +154,13 @@ class SGCN(Detector):
         if not (labels == BACKGROUND).any():
             near = graph.within(graph.ids[(labels == DEPOSIT).values], 1)
             taken = ~self.valid_ | ((graph.ids >= 0) & near[graph.ids])
+            n_free, n_wanted = int((~taken).sum()), int((labels == DEPOSIT).sum())
+            if n_free < n_wanted:
+                raise LabelError(
+                    f"size={self.size:g}: superpixels that hold or touch a deposit's leave "
+                    f"{n_free} cells for {n_wanted} of background; take smaller ones, or label "
+                    "background (0)"
+                )
             labels = draw_background(labels, exclude=taken, seed=rng)
         examples = examples_of(cube, labels, self.standardise, halo=0)
         cells = examples["row"].values, examples["col"].values
@@ -190,6 +206,8 @@ class SGCN(Detector):
                 members = np.flatnonzero(label == kind)
                 whole = kind == DEPOSIT
                 chosen = held_out(deposit[members], self.validation_share, rng, whole=whole)
+                if chosen.all():  # a class of which nothing is left teaches nothing
+                    return np.zeros_like(held)
                 held[members[chosen]] = True
         return held
 

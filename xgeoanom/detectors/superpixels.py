@@ -145,7 +145,7 @@ def _check_numbers(
         raise XGeoAnomError(f"size={size} and n={n} say the same thing twice; give one of them")
     for name, value in (("size", size), ("n", n), ("min_size", min_size)):
         if value is not None and not (_is_number(value) and value >= 1):
-            raise XGeoAnomError(f"{name}={value!r} must be a number of at least 1; try {name}=100")
+            raise XGeoAnomError(f"{name}={value!r} must be a number of at least 1")
     if not (_is_number(compactness) and compactness > 0):
         raise XGeoAnomError(f"compactness={compactness!r} must be above 0; try {COMPACTNESS}")
 
@@ -162,6 +162,8 @@ def _cells_each(size: float | None, n: int | None, n_valid: int, min_size: int) 
             "cube has no cell in which every element is known; drop elements that are often "
             "missing with .drop_sel"
         )
+    if n is not None and n > n_valid:
+        raise XGeoAnomError(f"n={n} exceeds the {n_valid} cells that are known; take fewer")
     cells = n_valid / n if n is not None else size or SIZE
     if min_size > cells:
         raise XGeoAnomError(

@@ -12,6 +12,8 @@ from tqdm.auto import tqdm
 from xgeoanom.errors import XGeoAnomError
 from xgeoanom.seeding import torch_seed
 
+BLOWN_UP = 1000.0  # times the first loss, or times 1: no training comes back from there
+
 
 def train(
     network: nn.Module,
@@ -48,9 +50,10 @@ def train(
         if scheduler is not None:
             scheduler.step()
         history.append(total / n_examples)
-        if not np.isfinite(total):
+        if not history[-1] <= BLOWN_UP * max(history[0], 1.0):
             raise XGeoAnomError(
-                f"the loss became {total} in epoch {len(history)}; lower learning_rate"
+                f"training diverged: the loss is {history[-1]:.3g} in epoch {len(history)}; lower "
+                "learning_rate"
             )
         if watch is not None and watch.is_over(network):
             break

@@ -37,7 +37,8 @@ def boundary_recall(
     Raises
     ------
     GridError
-        If the grids differ, or no class meets another on the superpixels' ground.
+        If the grids differ, classes are no whole numbers, or no class meets another on the
+        superpixels' ground.
     XGeoAnomError
         If ``tolerance_cells`` is negative or no whole number.
 
@@ -56,6 +57,8 @@ def boundary_recall(
     if not isinstance(tolerance_cells, int | np.integer) or tolerance_cells < 0:
         raise XGeoAnomError(f"tolerance_cells={tolerance_cells!r} must be an integer of at least 0")
     kinds = classes.transpose(Y, X).values
+    if kinds.dtype.kind not in "iufb" or (np.nan_to_num(kinds) % 1 != 0).any():
+        raise GridError("classes are no whole numbers; classify first, say by concentration_area")
     ids = superpixels.transpose(Y, X).values
     # Beyond the survey there is nothing to recall.
     wanted = boundary_cells(np.where(ids >= 0, kinds, -1))
