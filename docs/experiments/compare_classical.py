@@ -12,11 +12,8 @@ import argparse
 import warnings
 from pathlib import Path
 
-import geopandas as gpd
-import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import ndimage
 
 import xgeoanom as xga
 from xgeoanom.detectors import Autoencoder, ConvAutoencoder, WeightedElements, baselines
@@ -29,13 +26,9 @@ HALO = 4  # of the widest detector: windows of 9 cells
 def tianshan() -> xga.Yardstick:
     """Return the survey with a deposit at the middle of each labelled block."""
     ds = xga.datasets.tianshan(log_ratio="none")
-    ids = xga.deposit_ids(ds["labels"]).values
-    centres = ndimage.center_of_mass(ids >= 0, ids, np.unique(ids[ids >= 0]))
-    rows, cols = np.rint(centres).astype(int).T
-    points = gpd.points_from_xy(ds.x.values[cols], ds.y.values[rows])
     return xga.Yardstick(
         ds=ds["concentration"],
-        deposits=gpd.GeoDataFrame(geometry=points, crs=ds.rio.crs),
+        deposits=xga.deposit_centres(ds["labels"]),
         target="Au",
         pathfinders=TIANSHAN_PATHFINDERS,
         min_distance=5000.0,

@@ -10,23 +10,12 @@ import argparse
 import warnings
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import xarray as xr
 from matplotlib import pyplot as plt
-from scipy import ndimage
 
 import xgeoanom as xga
 from xgeoanom.detectors import GKDCN, grad_cam_at, offsets_at
-
-
-def deposits_of(labels: xr.DataArray) -> gpd.GeoDataFrame:
-    """Return the middle of each deposit's labelled cells."""
-    ids = xga.deposit_ids(labels).values
-    centres = ndimage.center_of_mass(ids >= 0, ids, np.unique(ids[ids >= 0]))
-    rows, cols = np.rint(centres).astype(int).T
-    points = gpd.points_from_xy(labels.x.values[cols], labels.y.values[rows])
-    return gpd.GeoDataFrame(geometry=points, crs=labels.rio.crs)
 
 
 def law_of(ds: xr.Dataset) -> xga.DensityLaw:
@@ -46,7 +35,7 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")  # ten deposits are few
     ds = xga.datasets.tianshan()
-    deposits = deposits_of(ds["labels"])
+    deposits = xga.deposit_centres(ds["labels"])
 
     law = law_of(ds)
     print(law)

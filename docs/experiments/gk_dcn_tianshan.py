@@ -16,12 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 
-import geopandas as gpd
-import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib import pyplot as plt
-from scipy import ndimage
 
 import xgeoanom as xga
 from xgeoanom.detectors import GKDCN, SklearnDetector, baselines
@@ -43,15 +40,6 @@ def survey(values: str) -> xr.Dataset:
     """Return the survey, its cube named ``cube``."""
     ds = xga.datasets.tianshan(log_ratio=INPUTS[values])
     return ds.rename({"clr" if values == "clr" else "concentration": "cube"})
-
-
-def deposits_of(labels: xr.DataArray) -> gpd.GeoDataFrame:
-    """Return the middle of each deposit's labelled cells."""
-    ids = xga.deposit_ids(labels).values
-    centres = ndimage.center_of_mass(ids >= 0, ids, np.unique(ids[ids >= 0]))
-    rows, cols = np.rint(centres).astype(int).T
-    points = gpd.points_from_xy(labels.x.values[cols], labels.y.values[rows])
-    return gpd.GeoDataFrame(geometry=points, crs=labels.rio.crs)
 
 
 def detector_of(model: str, seed: int, epochs: int) -> GKDCN | SklearnDetector:
@@ -79,8 +67,8 @@ def run(values: str, model: str, seed: int, smallest: bool) -> list[dict]:
         row = {"input": values, "model": model, "seed": seed, "folds": kind}
         row |= xga.metrics(oof, ds["labels"])
         if kind == "by deposit":
-            honest = xga.honest_auc(oof, deposits_of(ds["labels"]), **DISTANCES, seed=0)
-            null = xga.site_shift_null(oof, deposits_of(ds["labels"]), **DISTANCES, seed=0)
+            honest = xga.honest_auc(oof, xga.deposit_centres(ds["labels"]), **DISTANCES, seed=0)
+            null = xga.site_shift_null(oof, xga.deposit_centres(ds["labels"]), **DISTANCES, seed=0)
             row |= {"honest": honest.auc, "low": honest.low, "high": honest.high, "p": null.p}
         rows.append(row)
     return rows

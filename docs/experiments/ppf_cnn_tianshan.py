@@ -26,15 +26,6 @@ BUFFER_CELLS = 8  # halo of 6 and the 2 km between samples
 PATHFINDERS = ["Au", "Ag", "As", "Sb", "Bi", "Cu", "Hg"]
 
 
-def deposits_of(labels: xr.DataArray) -> gpd.GeoDataFrame:
-    """Return the centre of each deposit's labelled cells as a point."""
-    ids = xga.deposit_ids(labels).values
-    centres = ndimage.center_of_mass(ids >= 0, ids, np.unique(ids[ids >= 0]))
-    rows, cols = np.rint(centres).astype(int).T
-    points = gpd.points_from_xy(labels.x.values[cols], labels.y.values[rows])
-    return gpd.GeoDataFrame(geometry=points, crs=labels.rio.crs)
-
-
 def controls(ds: xr.Dataset, gold: xr.DataArray, seed: int) -> dict[str, xr.DataArray]:
     """Return scores that nothing was learnt for."""
     cells = gold.values
@@ -116,7 +107,7 @@ def main() -> None:
     # The archive's background is far from faults by design: PPF-CNN draws its own (METHODS 1).
     labels = ds["labels"]
     ds = ds.assign(labels=labels.where(labels == 1, -1).astype("int8"))
-    deposits = deposits_of(ds["labels"])
+    deposits = xga.deposit_centres(ds["labels"])
     args.output.mkdir(parents=True, exist_ok=True)
     rows, maps = [], {}
     for seed in seeds:

@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib import pyplot as plt
-from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
 import xgeoanom as xga
@@ -46,13 +45,14 @@ ERRORS, SLIP = 0.03, 10.0  # share of analyses that are ten times too high or to
 def tianshan() -> tuple[xr.Dataset, gpd.GeoDataFrame, xr.DataArray, int, dict]:
     """Return survey, deposits, folds, buffer in cells and distances of the honest AUC."""
     ds = xga.datasets.tianshan()
-    ids = xga.deposit_ids(ds["labels"]).values
-    centres = ndimage.center_of_mass(ids >= 0, ids, np.unique(ids[ids >= 0]))
-    rows, cols = np.rint(centres).astype(int).T
-    points = gpd.points_from_xy(ds.x.values[cols], ds.y.values[rows])
-    deposits = gpd.GeoDataFrame(geometry=points, crs=ds.rio.crs)
     folds = xga.leave_one_deposit_out(ds["labels"])
-    return ds, deposits, folds, 6, {"min_distance": 5000.0, "max_distance": 1500.0}
+    return (
+        ds,
+        xga.deposit_centres(ds["labels"]),
+        folds,
+        6,
+        {"min_distance": 5000.0, "max_distance": 1500.0},
+    )
 
 
 def simulated(

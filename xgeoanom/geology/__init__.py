@@ -2,6 +2,7 @@
 
 from xgeoanom.geology.background import background_distance
 from xgeoanom.geology.density_law import DensityLaw, density_law
+from xgeoanom.geology.deposit_centres import deposit_centres
 from xgeoanom.geology.evidence import distance_to, fault_density, hanging_wall
 from xgeoanom.geology.labels import check_labels, deposit_ids, draw_background, label_deposits
 
@@ -10,6 +11,7 @@ __all__ = [
     "background_distance",
     "check_labels",
     "density_law",
+    "deposit_centres",
     "deposit_ids",
     "distance_to",
     "draw_background",
