@@ -382,15 +382,13 @@ def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
     named = dict(zip(names, layers, strict=True))
     block = detector.standardise(block)
     chosen = device.choose(detector.device)
+    scores = []
     with device.on(chosen):
-        scores = np.stack(
-            [
-                detector.score_block(network.to(chosen), block, named, context)
-                for network in detector.networks_
-            ]
-        )
-    maps = scores[:1] if len(scores) == 1 else np.stack([scores.mean(axis=0), scores.std(axis=0)])
-    return maps.astype("float32")
+        for network in detector.networks_:
+            scores.append(detector.score_block(network.to(chosen), block, named, context))
+            network.cpu()  # where everything else expects it
+    maps = scores if len(scores) == 1 else [np.mean(scores, axis=0), np.std(scores, axis=0)]
+    return np.stack(maps).astype("float32")
 
 
 def _identity(cube: xr.DataArray) -> tuple[list[str], list[str], str]:

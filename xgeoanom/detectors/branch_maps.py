@@ -87,7 +87,8 @@ def _contributions_block(block: np.ndarray, ids: np.ndarray, shared: Any) -> np.
             shares = network.contributions(*cells)
             return torch.stack([shares[name] for name in names])
 
-        runs.append(over_block(detector, layers, block, ids, embedding, len(names)))
+        options = {"halo": detector.footprint.halo, "where": torch.device("cpu")}
+        runs.append(over_block(layers, block, ids, embedding, **options, layers=len(names)))
     return np.asarray(np.mean(runs, axis=0), dtype="float32")
 
 

@@ -1,5 +1,6 @@
 """Blocks of a survey through a superpixel network: sums over superpixels, and maps of cells."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,16 +36,16 @@ def pooled_block(
 
 
 def over_block(
-    detector: "SGCN",
-    func: Any,
+    func: Callable[..., Tensor],
     block: np.ndarray,
     ids: np.ndarray,
     embedding: np.ndarray | None,
-    layers: int,
+    *,
+    halo: int,
+    where: torch.device,
+    layers: int = 1,
 ) -> np.ndarray:
     """Return ``func(values, smoothed, embedded)`` of a block's cells, ``(layers, y, x)``."""
-    halo = detector.footprint.halo
-    where = next(detector.networks_[0].parameters()).device
     values, smoothed, member, places = _smoothed_block(block, ids, halo, where)
     maps = np.full((layers, len(ids) - 2 * halo, ids.shape[1] - 2 * halo), np.nan, "float32")
     for part in np.array_split(np.arange(len(member)), -(-len(member) // TILE) or 1):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from xgeoanom.blocks import Footprint, collect_halo
@@ -237,8 +238,10 @@ class SGCN(Detector):
     ) -> np.ndarray:
         """Return the probability ``(y, x)``."""
         embedding = context[self.networks_.index(network)]
-        (logits,) = over_block(self, network.forward, block, rasters[SUPERPIXEL], embedding, 1)
-        return 1 / (1 + np.exp(-logits))
+        halo, where = self.footprint.halo, next(network.parameters()).device
+        ids = rasters[SUPERPIXEL]
+        (logits,) = over_block(network.forward, block, ids, embedding, halo=halo, where=where)
+        return np.asarray(expit(logits))
 
     def around(self, cube: Any, rows: np.ndarray, cols: np.ndarray) -> list[Neighborhood]:
         """Return the neighbourhood of each cell."""
