@@ -102,7 +102,7 @@ def measure(side: int, inner: int, outer: int, runs: int, batch: int) -> dict[st
     n_pairs = sum((side - abs(dy)) * (side - abs(dx)) for dy, dx in offsets)
     flop = 2 * multiply_adds(PairCNN(), 1, N_ELEMENTS) * n_pairs / 2
     found: dict[str, list[float]] = {"bare": [], "ours": [], "direct": [], "sgemm": []}
-    arguments = {"footprint": detector.footprint, "shared": (detector, None), "layers": 1}
+    arguments = {"footprint": detector.footprint, "shared": (detector, [], None), "layers": 1}
     for _ in range(runs + 1):
         found["sgemm"].append(sgemm(1024 if side > 32 else 256, 8) / flop)
         found["bare"].append(seconds(lambda: map_halo(_score_block, cube.values, **arguments)))
