@@ -8,6 +8,7 @@ from xgeoanom.detectors.autoencoder import Autoencoder, ConvAutoencoder
 from xgeoanom.detectors.gk_dcn import GKDCN
 from xgeoanom.detectors.sgcn import SGCN
 from xgeoanom.detectors.sklearn_detector import SklearnDetector
+from xgeoanom.detectors.skt import SKT
 from xgeoanom.detectors.weighted_elements import WeightedElements
 
 
@@ -72,6 +73,21 @@ DETECTORS = {
             "min_size": 4,
             "epochs": 2,
             "learning_rate": 0.01,
+            "draws": 2,
+            "seed": 0,
+            **params,
+        }
+    ),
+    "skt": lambda **params: SKT(
+        **{
+            "window": 8,
+            "step": 4,
+            "crop": 6,
+            "dilations": (0, 1),
+            "width": 2,
+            "epochs": 2,
+            "source_epochs": 1,
+            "batch_size": 16,
             "draws": 2,
             "seed": 0,
             **params,

@@ -52,6 +52,8 @@ SHARED_BY_DETECTORS = {
     "region_graph",
     "neighborhood",
     "branch_maps",
+    "checkpoint",
+    "target_maps",
 }
 
 

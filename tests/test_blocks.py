@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xgeoanom.blocks import Footprint, collect_halo, delayed, gather, map_grid, map_halo, run_all
+from xgeoanom.blocks import (
+    Footprint,
+    collect_halo,
+    delayed,
+    gather,
+    gather_windows,
+    map_grid,
+    map_halo,
+    run_all,
+)
 
 
 def window_sum(block, *rasters_and_shared):
@@ -131,6 +140,31 @@ def test_gather_reads_only_the_chunks_it_needs():
     cube = da.map_blocks(block, chunks=((2,), (5,) * 8, (5,) * 8), dtype=float)
     gather(cube, np.array([2]), np.array([2]), halo=1)
     assert set(read) == {(0, 0, 0)}
+
+
+@pytest.mark.parametrize("chunks", [None, (3, 4, 5), (1, 20, 2)])
+def test_windows_are_gathered_as_slices(chunks):
+    cube = np.random.default_rng(2).random((3, 11, 13))
+    given_cube = cube if chunks is None else da.from_array(cube, chunks=chunks)
+    rows, cols = np.array([0, 7, 2]), np.array([9, 0, 3])
+    gathered = gather_windows(given_cube, rows, cols, size=4, func=lambda window: -window)
+    assert gathered.dtype == "float32"
+    expected = [-cube[:, row : row + 4, col : col + 4] for row, col in zip(rows, cols)]
+    np.testing.assert_array_equal(gathered, np.float32(expected))
+    none = np.array([], dtype=int)
+    assert gather_windows(given_cube, none, none, size=4, func=abs).shape == (0, 3, 4, 4)
+
+
+def test_windows_read_each_chunk_that_they_need_once():
+    read = []
+
+    def block(block_info=None):
+        read.append(block_info[None]["chunk-location"])
+        return np.zeros(block_info[None]["chunk-shape"])
+
+    cube = da.map_blocks(block, chunks=((2,), (5,) * 8, (5,) * 8), dtype=float)
+    gather_windows(cube, np.array([0, 1, 3]), np.array([5, 6, 5]), size=4, func=np.negative)
+    assert sorted(read) == [(0, 0, 1), (0, 1, 1)]
 
 
 def test_map_grid_gives_each_block_its_own_centres():

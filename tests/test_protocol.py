@@ -36,8 +36,9 @@ def labels(cube):
 
 @every
 def test_scores_sit_on_the_grid(make, cube, labels):
-    maps = make().fit(cube, labels).predict(cube)
-    assert list(maps) == ["score", "std"]
+    detector = make().fit(cube, labels)
+    maps = detector.predict(cube)
+    assert list(maps) == ["score", "std", *detector.extra]
     assert_georeferenced(maps, cube)
     assert maps["score"].dims == ("y", "x")
     assert maps["score"].dtype == np.float32
@@ -140,7 +141,7 @@ def test_given_background_is_used_once(make, cube):
     labels = small_labels(cube, background=True)
     detector = make(draws=5).fit(cube, labels)
     assert len(detector.networks_) == 1
-    assert list(detector.predict(cube)) == ["score"]
+    assert list(detector.predict(cube)) == ["score", *detector.extra]
 
 
 @every
@@ -218,7 +219,8 @@ def test_explaining_what_is_not_there_is_an_error(make, cube, labels):
 def test_detect_adds_variables_and_keeps_the_rest(make, cube, labels):
     ds = cube.to_dataset().assign(labels=labels, other=labels * 2)
     out = ds.anom.detect(make(), "labels", name="mine")
-    assert set(out) - set(ds) == {"mine", "mine_std"}
+    layers = "std", *make().extra
+    assert set(out) - set(ds) == {"mine", *(f"mine_{layer}" for layer in layers)}
     xr.testing.assert_identical(out[list(ds)], ds)
     assert_georeferenced(out["mine"], cube)
     again = ds.anom.predict(fitted(make, cube, labels), name="mine")

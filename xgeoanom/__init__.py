@@ -131,9 +131,11 @@ if TYPE_CHECKING:
         region_adjacency,
         sgcn,
         sklearn_score,
+        skt,
         superpixels,
     )
     from xgeoanom.evaluation.window_sweep import window_sweep
+    from xgeoanom.evaluation.window_trial import window_trial
 
 # Loaded when first named: torch takes seconds.
 _LAZY = {
@@ -150,8 +152,10 @@ _LAZY = {
     "region_adjacency": "xgeoanom.detectors",
     "sgcn": "xgeoanom.detectors",
     "sklearn_score": "xgeoanom.detectors",
+    "skt": "xgeoanom.detectors",
     "superpixels": "xgeoanom.detectors",
     "window_sweep": "xgeoanom.evaluation.window_sweep",
+    "window_trial": "xgeoanom.evaluation.window_trial",
 }
 
 __version__ = version()
@@ -264,6 +268,7 @@ __all__ = [
     "singularity",
     "site_shift_null",
     "sklearn_score",
+    "skt",
     "spatial_folds",
     "spectrum_area",
     "superpixel_folds",
@@ -273,6 +278,7 @@ __all__ = [
     "trend_surface",
     "weights_of_evidence",
     "window_sweep",
+    "window_trial",
 ]
 
 

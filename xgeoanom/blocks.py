@@ -250,6 +250,33 @@ def gather(cube: Array, rows: np.ndarray, cols: np.ndarray, *, halo: int = 0) ->
     return np.moveaxis(values.reshape(*row.shape, cube.shape[0]), -1, 1)
 
 
+def gather_windows(
+    cube: Array,
+    rows: np.ndarray,
+    cols: np.ndarray,
+    *,
+    size: int,
+    func: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return ``func`` of each window ``(element, size, size)``, stacked, float32.
+
+    ``rows`` and ``cols`` are a window's first; it lies wholly inside the survey. Only the chunks
+    that hold windows are read, each of them once.
+    """
+    windows = [
+        cube[:, row : row + size, col : col + size] for row, col in zip(rows, cols, strict=True)
+    ]
+    if is_dask_collection(cube):
+        how = {"dtype": "float32", "meta": np.empty((0, 0, 0), dtype="float32")}
+        whole = (window.rechunk(window.shape) for window in windows)
+        windows = dask.compute(*(da.map_blocks(func, window, **how) for window in whole))
+        func = np.asarray
+    gathered = np.empty((len(windows), cube.shape[0], size, size), dtype="float32")
+    for k, window in enumerate(windows):
+        gathered[k] = func(window)
+    return gathered
+
+
 def run_all(func: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Call ``func`` with each tuple of arguments, on dask's threads, and return the results."""
     jobs = [dask.delayed(func, pure=False)(*task) for task in tasks]

@@ -92,3 +92,36 @@ def test_early_stopping_keeps_the_best():
     assert network.weight.item() == 3.0
     assert not any(modes)
     assert not network.training
+
+
+def test_without_patience_one_epoch_is_enough():
+    network = torch.nn.Linear(1, 1)
+    watch = EarlyStopping(lambda: network.weight.sum(), patience=0)
+    assert not watch.over
+    history = train(
+        network,
+        lambda batch: network.weight.sum() ** 2,
+        4,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        epochs=9,
+        batch_size=4,
+        rng=np.random.default_rng(0),
+        watch=watch,
+    )
+    assert watch.over
+    assert len(history) == 1
+
+
+def test_a_watch_goes_on_from_its_state():
+    network = torch.nn.Linear(1, 1)
+    losses = iter([3.0, 1.0, 2.0])
+    watch = EarlyStopping(lambda: torch.tensor(next(losses)), patience=2)
+    for _ in range(3):
+        watch.look(network)
+    other = EarlyStopping(lambda: torch.tensor(1.5), patience=2)
+    other.load_state_dict(watch.state_dict())
+    assert not other.over
+    other.look(network)
+    assert other.over
+    assert other.history == [3.0, 1.0, 2.0, 1.5]
+    assert watch.history == [3.0, 1.0, 2.0]

@@ -16,13 +16,16 @@ from xgeoanom.detectors.ppf_cnn import PPFCNN, ppf_cnn
 from xgeoanom.detectors.region_graph import graph_distance, region_adjacency
 from xgeoanom.detectors.sgcn import SGCN, sgcn
 from xgeoanom.detectors.sklearn_detector import SklearnDetector, baselines, sklearn_score
+from xgeoanom.detectors.skt import SKT, skt
 from xgeoanom.detectors.superpixels import superpixels
+from xgeoanom.detectors.target_maps import element_mask, kept_kernels, target_cam
 from xgeoanom.detectors.weighted_elements import WeightedElements
 
 __all__ = [
     "GKDCN",
     "PPFCNN",
     "SGCN",
+    "SKT",
     "Autoencoder",
     "ConvAutoencoder",
     "Detector",
@@ -34,9 +37,11 @@ __all__ = [
     "cam_at",
     "conv_autoencoder",
     "detect",
+    "element_mask",
     "gk_dcn",
     "grad_cam_at",
     "graph_distance",
+    "kept_kernels",
     "load_detector",
     "offsets_at",
     "ppf_cnn",
@@ -45,6 +50,8 @@ __all__ = [
     "region_adjacency",
     "sgcn",
     "sklearn_score",
+    "skt",
     "superpixel_importance",
     "superpixels",
+    "target_cam",
 ]

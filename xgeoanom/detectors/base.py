@@ -80,6 +80,8 @@ class Detector(ABC):
     name: ClassVar[str]
     supervised: ClassVar[bool] = True  # False: learns what is usual, and needs no deposit
     needs: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[dict[str, str]] = {}  # layers beside the score, and their long names
+    reads_unlabelled: ClassVar[bool] = False  # True: ground without a label is background to it
     explanations: ClassVar[dict[str, Explanation]] = {}
 
     @property
@@ -101,7 +103,7 @@ class Detector(ABC):
     def score_block(
         self, network: nn.Module, block: np.ndarray, rasters: dict[str, np.ndarray], context: Any
     ) -> np.ndarray:
-        """Return scores in [0, 1] over ``block`` without its halo.
+        """Return scores in [0, 1] over ``block`` without its halo, and after them ``extra``.
 
         ``block`` is ``(element, y, x)``, standardised float32, NaN where missing or outside.
         """
@@ -206,7 +208,7 @@ class Detector(ABC):
         -------
         xarray.Dataset
             ``score`` float32 in [0, 1] (higher is more anomalous, NaN where missing) and, where
-            several draws were trained, ``std``: their spread.
+            several draws were trained, ``std``: their spread; then a system's own layers.
 
         Raises
         ------
@@ -218,25 +220,24 @@ class Detector(ABC):
         rasters = evidence_on(cube, evidence, self.scores_with)
         turn = north_up(cube)
         cube = cube.isel(turn)
-        rasters = {name: raster.isel(turn) for name, raster in rasters.items()}
-        rasters |= self.derive(cube)
-        layers = ["score"] if len(self.networks_) == 1 else ["score", "std"]
+        rasters = {name: raster.isel(turn) for name, raster in rasters.items()} | self.derive(cube)
+        spread = {"std": "spread of the score over draws"} if len(self.networks_) > 1 else {}
+        names = {"score": "anomaly score", **spread, **self.extra}
         maps = map_halo(
             _score_block,
             cube.data,
             *(raster.data for raster in rasters.values()),
             footprint=self.footprint,
             shared=(self, list(rasters), self.prepare(cube, rasters)),
-            layers=len(layers),
+            layers=len(names),
         )
         attrs = self.provenance()
-        names = {"score": "anomaly score", "std": "spread of the score over background draws"}
         return xr.Dataset(
             {
                 layer: raster_on(
                     cube, maps[k], name=layer, long_name=f"{self.name} {names[layer]}", attrs=attrs
                 )
-                for k, layer in enumerate(layers)
+                for k, layer in enumerate(names)
             }
         ).isel(turn)
 
@@ -325,9 +326,8 @@ class Detector(ABC):
     def _run_draws(
         self, cube: xr.DataArray, labels: xr.DataArray, rasters: Any, n_draws: int
     ) -> None:
-        rngs = streams(self.seed_, n_draws)
         tasks = []
-        for rng in rngs:
+        for rng in streams(self.seed_, n_draws):
             examples = self.draw(cube, labels, rasters, rng)
             with seeded(rng):
                 tasks.append((self.build(len(self.elements_)), examples, rng))
@@ -352,8 +352,9 @@ class Detector(ABC):
         return provenance(self.name, seed=self.seed_, **self.hyperparameters())
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Return what the detector was made with, but seed and device."""
-        names = [field.name for field in fields(self) if field.name not in ("seed", "device")]
+        """Return what the detector was made with, but where it runs and its seed."""
+        apart = ("seed", "device", "checkpoint")
+        names = [field.name for field in fields(self) if field.name not in apart]
         return {name: getattr(self, name) for name in names}
 
     def _check_fitted(self, cube: xr.DataArray | None = None) -> None:
@@ -369,15 +370,15 @@ class Detector(ABC):
 
     def _check_size(self, cube: xr.DataArray) -> None:
         width = 2 * self.footprint.halo + 1
-        if width > max(cube.sizes[Y], cube.sizes[X]):
+        if width > max(rows := cube.sizes[Y], cols := cube.sizes[X]):
             raise WindowError(
-                f"a window of {width} cells is larger than the survey "
-                f"({cube.sizes[Y]} x {cube.sizes[X]} cells); choose a smaller one"
+                f"a window of {width} cells is larger than the survey ({rows} x {cols} cells); "
+                "choose a smaller one"
             )
 
 
 def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
-    """Score one block with every network; return the mean and, of several, the spread."""
+    """Score one block with every network: the mean, of several the spread, and extra layers."""
     *layers, (detector, names, context) = rasters
     named = dict(zip(names, layers, strict=True))
     block = detector.standardise(block)
@@ -387,8 +388,10 @@ def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
         for network in detector.networks_:
             scores.append(detector.score_block(network.to(chosen), block, named, context))
             network.cpu()  # where everything else expects it
-    maps = scores if len(scores) == 1 else [np.mean(scores, axis=0), np.std(scores, axis=0)]
-    return np.stack(maps).astype("float32")
+    maps = np.reshape(scores, (len(scores), -1, *scores[0].shape[-2:]))
+    score, extra = np.split(maps.mean(axis=0), [1])
+    spread = maps[:, :1].std(axis=0)[: len(scores) - 1]
+    return np.concatenate([score, spread, extra]).astype("float32")
 
 
 def _identity(cube: xr.DataArray) -> tuple[list[str], list[str], str]:

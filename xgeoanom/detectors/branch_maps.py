@@ -8,12 +8,11 @@ import torch
 import xarray as xr
 
 from xgeoanom.blocks import map_halo
-from xgeoanom.conventions import ELEMENT, X, Y, cube_of, north_up, raster_on
-from xgeoanom.detectors.explain import known_cells
+from xgeoanom.conventions import ELEMENT, X, Y, raster_on
+from xgeoanom.detectors.explain import checked_for, known_cells
 from xgeoanom.detectors.graph_blocks import over_block
 from xgeoanom.detectors.graph_shares import shares_of
 from xgeoanom.detectors.sgcn import SGCN, SUPERPIXEL
-from xgeoanom.errors import XGeoAnomError
 
 
 def branch_contributions(detector: SGCN, cube: xr.DataArray) -> xr.Dataset:
@@ -53,7 +52,7 @@ def branch_contributions(detector: SGCN, cube: xr.DataArray) -> xr.Dataset:
     >>> sorted(branch_contributions(detector, cube))
     ['spatial', 'spectrum']
     """
-    cube, turn = _checked(detector, cube)
+    cube, turn = checked_for(detector, cube, SGCN)
     superpixel = detector.derive(cube)[SUPERPIXEL]
     context = detector.prepare(cube, {SUPERPIXEL: superpixel})
     names = ["spatial", "spectrum"] if detector.branches == "both" else [detector.branches]
@@ -132,7 +131,7 @@ def superpixel_importance(
     >>> superpixel_importance(detector, cube, [place]).dims
     ('location', 'y', 'x')
     """
-    cube, turn = _checked(detector, cube)
+    cube, turn = checked_for(detector, cube, SGCN)
     rows, cols = known_cells(cube, at)
     known = cube.notnull().all(ELEMENT).transpose(Y, X).values
     neighborhoods = detector.around(cube, rows, cols)
@@ -148,13 +147,3 @@ def superpixel_importance(
     places = {"at_x": cube[X].values[cols], "at_y": cube[Y].values[rows]}
     places = {name: ("location", values) for name, values in places.items()}
     return result.isel(turn).assign_coords(places)
-
-
-def _checked(detector: SGCN, cube: xr.DataArray) -> tuple[xr.DataArray, dict[str, slice]]:
-    """Return the cube north up, and what turns it back."""
-    if not isinstance(detector, SGCN):
-        raise XGeoAnomError(f"detector is a {type(detector).__name__}; these maps are SGCN's")
-    cube = cube_of(cube)
-    detector._check_fitted(cube)
-    turn = north_up(cube)
-    return cube.isel(turn), turn

@@ -37,7 +37,7 @@ def detect(
     Returns
     -------
     xarray.Dataset
-        ``ds`` with ``<name>`` and, of several draws, ``<name>_std``.
+        ``ds`` with ``<name>``, of several draws ``<name>_std``, and a system's own layers.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def predict(
     Returns
     -------
     xarray.Dataset
-        ``ds`` with ``<name>`` and, of several draws, ``<name>_std``.
+        ``ds`` with ``<name>``, of several draws ``<name>_std``, and a system's own layers.
 
     Raises
     ------
@@ -117,7 +117,8 @@ def _name_of_score(ds: xr.Dataset, detector: Detector, name: str | None) -> str:
     if not isinstance(ds, xr.Dataset):
         raise CubeError(f"ds is a {type(ds).__name__}; make it a dataset: ds.to_dataset(name=...)")
     name = name or detector.name
-    for taken in {name, f"{name}_std"} & set(ds.variables):
+    layers = {name, *(f"{name}_{layer}" for layer in ("std", *detector.extra))}
+    for taken in layers & set(ds.variables):
         if ds[taken].attrs.get("method") != detector.name:
             raise CubeError(f"name={name!r} would overwrite {taken!r} of ds; choose another name")
     return name

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from xgeoanom.blocks import gather
-from xgeoanom.conventions import ELEMENT, X, Y, cells_at
+from xgeoanom.conventions import ELEMENT, X, Y, cells_at, cube_of, north_up
 from xgeoanom.errors import GridError, XGeoAnomError
 
 if TYPE_CHECKING:
@@ -33,6 +33,25 @@ def explain_at(
     return result.assign_coords(
         {X: ("location", cube[X].values[cols]), Y: ("location", cube[Y].values[rows])}
     )
+
+
+def checked_for(
+    detector: "Detector", cube: xr.DataArray, kind: type
+) -> tuple[xr.DataArray, dict[str, slice]]:
+    """Return the cube north up, and what turns it back; the detector must be a fitted ``kind``."""
+    check_kind(detector, kind)
+    cube = cube_of(cube)
+    detector._check_fitted(cube)
+    turn = north_up(cube)
+    return cube.isel(turn), turn
+
+
+def check_kind(detector: "Detector", kind: type) -> None:
+    """Raise XGeoAnomError unless ``detector`` is a ``kind``."""
+    if not isinstance(detector, kind):
+        raise XGeoAnomError(
+            f"detector is a {type(detector).__name__}; these explanations are {kind.__name__}'s"
+        )
 
 
 def known_cells(

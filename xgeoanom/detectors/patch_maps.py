@@ -13,11 +13,10 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from xgeoanom.conventions import X, Y, cell_size, cube_of, north_up
-from xgeoanom.detectors.explain import known_cells
+from xgeoanom.conventions import X, Y, cell_size
+from xgeoanom.detectors.explain import check_kind, checked_for, known_cells
 from xgeoanom.detectors.gk_dcn import GKDCN
 from xgeoanom.detectors.training import seeded
-from xgeoanom.errors import XGeoAnomError
 from xgeoanom.nets.cam import cam, grad_cam
 from xgeoanom.seeding import Seed, resolve, streams
 
@@ -159,7 +158,7 @@ def randomised(detector: GKDCN, seed: Seed = None) -> GKDCN:
     >>> bool((learnt == forgotten).any())
     False
     """
-    _check_kind(detector)
+    check_kind(detector, GKDCN)
     detector._check_fitted()
     forgetful = copy.copy(detector)
     forgetful.networks_ = copy.deepcopy(detector.networks_)
@@ -174,18 +173,9 @@ def randomised(detector: GKDCN, seed: Seed = None) -> GKDCN:
     return forgetful
 
 
-def _check_kind(detector: GKDCN) -> None:
-    if not isinstance(detector, GKDCN):
-        raise XGeoAnomError(f"detector is a {type(detector).__name__}; these maps are GKDCN's")
-
-
 def checked(detector: GKDCN, cube: xr.DataArray) -> tuple[xr.DataArray, dict[str, slice]]:
     """Return the cube north up, and what turns it back."""
-    _check_kind(detector)
-    cube = cube_of(cube)
-    detector._check_fitted(cube)
-    turn = north_up(cube)
-    return cube.isel(turn), turn
+    return checked_for(detector, cube, GKDCN)
 
 
 def patch_cnns(detector: GKDCN) -> list[nn.Module]:
@@ -215,12 +205,24 @@ def _maps_at(
     rows, cols = known_cells(cube, at)
     given = torch.from_numpy(np.nan_to_num(detector.around(cube, rows, cols)))
     maps = np.mean([draw(network, given).numpy() for network in patch_cnns(detector)], axis=0)
-    height, width = map(abs, cell_size(cube))
-    reach = np.arange(-detector.footprint.halo, detector.footprint.halo + 1)
-    coords = {"spatial_ref": cube.coords["spatial_ref"], **places_of(cube, rows, cols)}
-    for dim, offsets in (("dy", -reach * height), ("dx", reach * width)):
-        coords[dim] = (dim, offsets, {"units": length_unit(cube)})
-    result = xr.DataArray(maps, dims=("location", "dy", "dx"), coords=coords, name=name)
+    result = on_the_ground(maps, ("location", "dy", "dx"), cube, rows, cols).rename(name)
     long_name = f"{detector.name} {name.replace('_', '-')}"
     result.attrs = {"long_name": long_name, "units": "1", **detector.provenance()}
     return result
+
+
+def on_the_ground(
+    maps: np.ndarray, dims: Sequence[str], cube: xr.DataArray, rows: np.ndarray, cols: np.ndarray
+) -> xr.DataArray:
+    """Return maps around some cells of a cube north up, with coords in CRS units.
+
+    ``dims`` are ``location``, ``dy``, ``dx`` and maybe more. The cell itself is the middle one, or
+    of an even number the first after the middle.
+    """
+    coords = {"spatial_ref": cube.coords["spatial_ref"], **places_of(cube, rows, cols)}
+    height, width = map(abs, cell_size(cube))
+    for dim, step in (("dy", -height), ("dx", width)):
+        size = maps.shape[dims.index(dim)]
+        offsets = (np.arange(size) - size // 2) * step
+        coords[dim] = (dim, offsets, {"units": length_unit(cube)})
+    return xr.DataArray(maps, dims=dims, coords=coords)

@@ -3,12 +3,14 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from xgeoanom.detectors.checkpoint import Checkpoint
 from xgeoanom.errors import XGeoAnomError
 from xgeoanom.seeding import torch_seed
 
@@ -27,42 +29,68 @@ def train(
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     stop: threading.Event | None = None,
     watch: "EarlyStopping | None" = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[float]:
     """Train ``network`` and return the mean loss of each epoch.
 
     ``loss_of`` maps the indices of a batch's examples to its mean loss. ``stop``, once set, ends
     the run at the next batch: a run on a thread hears of an interruption by no other way.
-    ``watch`` ends it once the network no longer gains, and leaves the best one.
+    ``watch`` ends it once the network no longer gains, and leaves the best one. ``checkpoint``
+    keeps the state after each epoch: called again, the run goes on from there to the same end.
     """
     order = torch.Generator().manual_seed(torch_seed(rng))
-    history = []
+    parts = {"network": network, "optimizer": optimizer, "order": order}
+    parts |= {"scheduler": scheduler} if scheduler is not None else {}
+    parts |= {"watch": watch} if watch is not None else {}
+    history = checkpoint.restore(parts) if checkpoint is not None else []
     network.train()
-    for _ in tqdm(range(epochs), desc="training", unit="epoch", leave=False, disable=None):
-        total = 0.0
-        for batch in _batches(torch.randperm(n_examples, generator=order), batch_size):
-            if stop is not None and stop.is_set():
-                raise KeyboardInterrupt
-            optimizer.zero_grad()
-            loss = loss_of(batch)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(batch)
+    for _ in _progress(len(history), epochs):
+        if watch is not None and watch.over:
+            break
+        indices = torch.randperm(n_examples, generator=order)
+        history.append(_epoch(loss_of, optimizer, _batches(indices, batch_size), stop))
         if scheduler is not None:
             scheduler.step()
-        history.append(total / n_examples)
         if not history[-1] <= BLOWN_UP * max(history[0], 1.0):
             raise XGeoAnomError(
                 f"training diverged: the loss is {history[-1]:.3g} in epoch {len(history)}; lower "
                 "learning_rate"
             )
-        if watch is not None and watch.is_over(network):
-            break
+        if watch is not None:
+            watch.look(network)
+        if checkpoint is not None:
+            checkpoint.save(parts, history)
     if watch is not None:
         network.load_state_dict(watch.best)
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
         raise XGeoAnomError("training diverged: parameters are not finite; lower learning_rate")
     network.eval()
     return history
+
+
+def _progress(done: int, epochs: int) -> Iterator[int]:
+    """Count the epochs that are left, with a bar."""
+    bar = {"desc": "training", "unit": "epoch", "leave": False, "disable": None}
+    return iter(tqdm(range(done, epochs), initial=done, total=epochs, **bar))
+
+
+def _epoch(
+    loss_of: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: list[Tensor],
+    stop: threading.Event | None,
+) -> float:
+    """Go once through ``batches``; return the mean loss of their examples."""
+    total = 0.0
+    for batch in batches:
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt
+        optimizer.zero_grad()
+        loss = loss_of(batch)
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(batch)
+    return total / sum(map(len, batches))
 
 
 class EarlyStopping:
@@ -82,16 +110,29 @@ class EarlyStopping:
         self.history: list[float] = []
         self.best: dict[str, Tensor] = {}
 
-    def is_over(self, network: nn.Module) -> bool:
+    def look(self, network: nn.Module) -> None:
         """Look at the network after one more epoch."""
         network.eval()
         with torch.inference_mode():
             self.history.append(self.loss().item())
         network.train()
-        best = int(np.argmin(self.history))
-        if best == len(self.history) - 1:
+        if int(np.argmin(self.history)) == len(self.history) - 1:
             self.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        return len(self.history) - 1 - best >= self.patience
+
+    @property
+    def over(self) -> bool:
+        """Whether the last ``patience`` epochs brought no new least value."""
+        if not self.history:
+            return False
+        return len(self.history) - 1 - int(np.argmin(self.history)) >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been seen, as a checkpoint keeps it."""
+        return {"history": self.history, "best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        self.history, self.best = list(state["history"]), dict(state["best"])
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
+from scipy import ndimage
 
-from xgeoanom.blocks import gather
+from xgeoanom.blocks import gather, gather_windows
 from xgeoanom.conventions import (
     BACKGROUND,
     DEPOSIT,
@@ -15,8 +16,10 @@ from xgeoanom.conventions import (
     Y,
     check_same_grid,
 )
-from xgeoanom.errors import CRSError, CubeError, EvidenceError, GridError
+from xgeoanom.errors import CRSError, CubeError, EvidenceError, GridError, LabelError
 from xgeoanom.geology.labels import deposit_ids
+
+KNOWN = 0.5  # more of a window's cells must be known; ours
 
 Standardise = Callable[[np.ndarray], np.ndarray]
 
@@ -151,3 +154,118 @@ def held_out(
     sizes = np.array([(groups == name).sum() for name in names])
     n_groups = int(np.searchsorted(np.cumsum(sizes), share * len(groups)) + 1)
     return np.isin(groups, names[: min(n_groups, len(names) - 1)])
+
+
+# ------------------------------------------------------------------------------------ windows
+
+
+def window_lattice(shape: tuple[int, int], size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return first row and first column of each window that lies wholly inside ``shape``.
+
+    One window starts every ``step`` cells from the first cell, row by row.
+
+    >>> [len(window_lattice((n_rows, 3072), 256, 128)[0]) for n_rows in (2560, 512)]
+    [437, 69]
+    """
+    starts = [np.arange(0, length - size + 1, step) for length in shape]
+    rows, cols = np.meshgrid(*starts, indexing="ij")
+    return rows.ravel(), cols.ravel()
+
+
+def cells_inside(mask: np.ndarray, rows: np.ndarray, cols: np.ndarray, size: int) -> np.ndarray:
+    """Return how many cells of ``mask`` each window holds; outside of it there are none."""
+    # Sums over all cells above and to the left make a window the difference of four corners.
+    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), dtype="int64")
+    mask.cumsum(axis=0, out=sums[1:, 1:])
+    sums[1:, 1:].cumsum(axis=1, out=sums[1:, 1:])
+    top, bottom = (np.clip(rows + reach, 0, mask.shape[0]) for reach in (0, size))
+    left, right = (np.clip(cols + reach, 0, mask.shape[1]) for reach in (0, size))
+    return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+
+
+def windows_on(labels: xr.DataArray, known: xr.DataArray, *, size: int, step: int) -> xr.Dataset:
+    """Return the windows of which more than the share ``KNOWN`` of cells is known, labelled.
+
+    Variables over ``window``: ``row`` and ``col`` of the first cell; ``label``: 1 where a cell is
+    labelled 1, else 0 where one is labelled 0 or labels hold no 0 at all, else -1. Coords ``y``,
+    ``x``: the centre in CRS units. ``labels`` and the mask ``known`` are ``(y, x)``, north up.
+    """
+    rows, cols = window_lattice(known.shape, size, step)  # type: ignore[arg-type]
+    counted = cells_inside(known.values, rows, cols, size) > KNOWN * size**2
+    rows, cols = rows[counted], cols[counted]
+    marks = labels.values
+    holds_deposit = cells_inside(marks == DEPOSIT, rows, cols, size) > 0
+    background = marks == BACKGROUND
+    usual = cells_inside(background, rows, cols, size) > 0 if background.any() else True
+    label = np.where(holds_deposit, DEPOSIT, np.where(usual, BACKGROUND, UNLABELLED))
+    along = {"row": rows, "col": cols, "label": label.astype("int8")}
+    centres = {
+        dim: (labels[dim].values[first] + labels[dim].values[first + size - 1]) / 2
+        for dim, first in ((Y, rows), (X, cols))
+    }
+    return xr.Dataset(
+        {name: ("window", array) for name, array in along.items()},
+        coords={dim: ("window", centre) for dim, centre in centres.items()},
+    )
+
+
+def windows_to_learn(
+    labels: xr.DataArray,
+    known: xr.DataArray,
+    *,
+    size: int,
+    step: int,
+    rng: np.random.Generator | None,
+) -> xr.Dataset:
+    """Return the labelled windows of :func:`windows_on`; LabelError where a class has none.
+
+    With ``rng`` there are as many windows without deposits as with, drawn at random.
+    """
+    windows = windows_on(labels, known, size=size, step=step)
+    label = windows["label"].values
+    deposits, others = (np.flatnonzero(label == kind) for kind in (DEPOSIT, BACKGROUND))
+    for members, what in ((deposits, "with"), (others, "without")):
+        if not members.size:
+            raise LabelError(
+                f"labels leave no window {what} deposits, of {label.size} windows of {size} cells "
+                "of which more than half are known; take smaller windows"
+            )
+    if rng is not None and others.size > deposits.size:
+        others = rng.choice(others, size=deposits.size, replace=False)
+    return windows.isel(window=np.sort(np.concatenate([deposits, others])))
+
+
+def deposits_inside(labels: xr.DataArray, windows: xr.Dataset, *, size: int) -> xr.DataArray:
+    """Return whether each window holds a cell of each deposit: bool ``(window, deposit)``."""
+    ids = deposit_ids(labels).values
+    rows, cols = windows["row"].values, windows["col"].values
+    deposits = np.unique(ids[ids >= 0])
+    boxes = ndimage.find_objects(ids + 1)
+    # Summed over the deposit's own box alone: a survey may hold many deposits.
+    held = [
+        cells_inside(ids[box] == deposit, rows - box[0].start, cols - box[1].start, size) > 0
+        for deposit in deposits
+        for box in (boxes[deposit],)
+    ]
+    return xr.DataArray(
+        np.transpose(held), dims=("window", "deposit"), coords={"deposit": deposits}
+    )
+
+
+def window_values(
+    cube: xr.DataArray, rows: np.ndarray, cols: np.ndarray, standardise: Standardise, *, size: int
+) -> np.ndarray:
+    """Return the standardised windows ``(window, element, size, size)``, NaN where missing."""
+    return gather_windows(cube.data, rows, cols, size=size, func=standardise)
+
+
+def copies_of(label: np.ndarray, copies: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the window of each copy, and whether noise comes to it: to all but the first.
+
+    ``copies`` are those of a window with deposits and of one without.
+
+    >>> copies_of(np.array([1, 0]), (3, 2))
+    (array([0, 0, 0, 1, 1]), array([False,  True,  True, False,  True]))
+    """
+    index = np.repeat(np.arange(label.size), np.where(label == DEPOSIT, *copies))
+    return index, np.diff(index, prepend=-1) == 0

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from xgeoanom.conventions import provenance
 from xgeoanom.errors import LabelError
-from xgeoanom.evaluation.crossval import check_buffer
+from xgeoanom.evaluation.crossval import check_buffer, label_reach
 from xgeoanom.evaluation.folds import leave_one_deposit_out
 from xgeoanom.evaluation.shift_null import check_shifts
 from xgeoanom.evaluation.trial import (
@@ -185,7 +185,7 @@ def _check_method(name: str, method: Any, yardstick: Yardstick) -> None:
             "detectors.SklearnDetector(estimator=...), or a function of the cube"
         )
     if is_detector(method) and method.supervised:
-        check_buffer(yardstick.cube, method.footprint.halo, yardstick.buffer_cells)
+        check_buffer(yardstick.cube, label_reach(method), yardstick.buffer_cells)
 
 
 def _trials(

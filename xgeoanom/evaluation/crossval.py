@@ -85,7 +85,8 @@ def cross_validate(
         training labels.
     buffer_cells : int
         Width of the buffer around the held-out fold, in cells along rows, columns and diagonals.
-        At least the detector's halo plus the cube's attr ``interpolation_range``.
+        At least the detector's halo (none for one that ``reads_unlabelled`` ground, such as SKT:
+        the buffer is then missing whole) plus the cube's attr ``interpolation_range``.
 
     Returns
     -------
@@ -126,7 +127,7 @@ def cross_validate(
     labels = raster_of(ds, labels, "labels").load()
     folds = raster_of(ds, folds, "folds").load()
     evidence = ds if evidence is None and isinstance(ds, xr.Dataset) else evidence
-    halo = 0 if _is_function(detector) else detector.footprint.halo  # type: ignore[union-attr]
+    halo = label_reach(detector)
     if folds.attrs.get("kind") != RANDOM:
         check_buffer(cube, halo, buffer_cells)
     splits = _splits(labels, folds, halo, buffer_cells)
@@ -135,6 +136,17 @@ def cross_validate(
         _score_fold(oof, cube, detector, split, evidence)
     attrs = provenance("cross_validate", detector=repr(detector), buffer_cells=buffer_cells)
     return _report(oof, labels, folds, splits, buffer_cells, attrs)
+
+
+def label_reach(detector: Any) -> int:
+    """Return how many cells training looks from a label into ground that may have none.
+
+    To a detector that takes all ground without a deposit for background, a buffer with deposits
+    but no labels would be wrong: it is to be missing whole, and nothing looks into it.
+    """
+    if _is_function(detector) or getattr(detector, "reads_unlabelled", False):
+        return 0
+    return int(detector.footprint.halo)
 
 
 def _is_function(detector: "Detector | FromLabels") -> bool:

@@ -38,10 +38,15 @@ def grad_cam(network: nn.Module, x: Tensor, layer: str = "conv3") -> Tensor:
     >>> grad_cam(PatchCNN(3, deformable=True).eval(), torch.ones(2, 3, 9, 9)).shape
     torch.Size([2, 9, 9])
     """
+    return _to_patch(grad_cam_of_layer(network, x, layer), x)
+
+
+def grad_cam_of_layer(network: nn.Module, x: Tensor, layer: str) -> Tensor:
+    """Return :func:`grad_cam` as large as the maps of ``layer``, (b, h, w)."""
     maps, total = _maps_of(network, x, layer)
     (gradient,) = torch.autograd.grad(total, maps)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    return _to_patch(torch.relu((weights * maps).sum(dim=1)), x)
+    return torch.relu((weights * maps).sum(dim=1)).detach()
 
 
 def cam(network: nn.Module, x: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ does not say how P is found; ours is learned: P = 1 where s > 0, and its gradien
 through to s (Mallya et al. 2018, "Piggyback").
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -30,6 +32,8 @@ class Selection(nn.Module):
     form : {"multiplicative", "additive"}
         How W_t joins what was selected.
     """
+
+    source: Tensor
 
     def __init__(self, source: Tensor, form: str = "multiplicative") -> None:
         super().__init__()
@@ -77,6 +81,12 @@ def selections(network: nn.Module) -> dict[str, Selection]:
         for name, module in network.named_modules()
         if isinstance(module, Selection)
     }
+
+
+def shares_kept(networks: Iterable[nn.Module]) -> dict[str, list[float]]:
+    """Return the share of the source's weights kept in each layer of each network."""
+    found = [selections(network) for network in networks]
+    return {layer: [one[layer].share for one in found] for layer in found[0]}
 
 
 def sparsity(network: nn.Module) -> Tensor:
