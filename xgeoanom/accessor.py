@@ -315,6 +315,19 @@ class DatasetAccessor(_Accessor):
         """Fit SGCN + 1DCNN and add its score; see :func:`xgeoanom.sgcn`."""
         return xga.sgcn(self._obj, labels, branches=branches, size=size, name=name, **params)
 
+    def skt(
+        self,
+        labels: Hashable | xr.DataArray,
+        *,
+        window: int = 32,
+        step: int = 4,
+        crop: int = 28,
+        name: str = "skt",
+        **params: Any,
+    ) -> xr.Dataset:
+        """Fit SKT and add votes and mean probability; see :func:`xgeoanom.skt`."""
+        return xga.skt(self._obj, labels, window=window, step=step, crop=crop, name=name, **params)
+
     def autoencoder(
         self,
         labels: Hashable | xr.DataArray | None = None,

@@ -10,8 +10,9 @@ from georeferenced import assert_georeferenced
 from scipy import ndimage
 
 from xgeoanom.blocks import Footprint
+from xgeoanom.detectors.skt import SKT
 from xgeoanom.errors import EvidenceError, LabelError
-from xgeoanom.evaluation.crossval import cross_validate
+from xgeoanom.evaluation.crossval import cross_validate, label_reach
 from xgeoanom.evaluation.folds import leave_one_deposit_out, random_folds, spatial_folds
 from xgeoanom.evaluation.metrics import auc, rank_auc
 
@@ -112,6 +113,42 @@ def test_training_stays_clear_of_the_fold(background, split):
         assert fitted.cube_.attrs == ds["clr"].attrs
         assert fitted.cube_.dims == ds["clr"].dims
         xr.testing.assert_identical(fitted.predicted, ds["clr"])
+
+
+@dataclass(kw_only=True)
+class Background(Spy):
+    """Takes all ground without a deposit for background."""
+
+    reads_unlabelled: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_to_a_detector_that_reads_unlabelled_ground_the_buffer_is_missing(background):
+    ds = example(background=background, interpolation_range=900.0)  # 1.8 cells: 2
+    folds = leave_one_deposit_out(ds["labels"])
+    spy = Background(halo=9)
+    cross_validate(ds, spy, "labels", folds, buffer_cells=3)  # narrower than the halo
+    for number, fitted in enumerate(spy.seen):
+        away = chessboard(folds.values == number)
+        seen = fitted.cube_.notnull().all("element").values
+        np.testing.assert_array_equal(seen, away > 3)
+        np.testing.assert_array_equal(
+            fitted.labels_.values, np.where(away > 3, ds["labels"].values, -1)
+        )
+        # No deposit is left unlabelled on the ground that is seen.
+        assert (fitted.labels_.values[seen & (ds["labels"].values == 1)] == 1).all()
+        xr.testing.assert_identical(fitted.predicted, ds["clr"])
+    with pytest.raises(LabelError, match=r"halo \(0\) plus the interpolation range \(2 cells\)"):
+        cross_validate(ds, spy, "labels", folds, buffer_cells=1)
+    with pytest.raises(LabelError, match=r"halo \(9\) plus"):
+        cross_validate(ds, Spy(halo=9), "labels", folds, buffer_cells=3)
+
+
+def test_how_far_training_looks_from_a_label():
+    assert label_reach(Spy(halo=9)) == 9
+    assert label_reach(Background(halo=9)) == 0
+    assert label_reach(lambda cube, labels: cube) == 0
+    assert label_reach(SKT()) == 0
 
 
 def test_out_of_fold_map_takes_each_cell_from_its_own_fold():

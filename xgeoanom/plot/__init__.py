@@ -13,6 +13,7 @@ from xgeoanom.plot.ranking import comparison
 from xgeoanom.plot.summaries import censoring, correlation
 from xgeoanom.plot.superpixel_map import superpixel_boundaries
 from xgeoanom.plot.survey import samples
+from xgeoanom.plot.target_maps import element_mask, kept_kernels, target_cam_maps
 from xgeoanom.plot.variogram import variogram
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "correlation",
     "density_law",
     "element_map",
+    "element_mask",
     "gridding_error",
+    "kept_kernels",
     "metric_boxes",
     "offsets",
     "patch_maps",
@@ -37,6 +40,7 @@ __all__ = [
     "score_map",
     "spectrum_area",
     "superpixel_boundaries",
+    "target_cam_maps",
     "thompson_howarth",
     "training",
     "variogram",
