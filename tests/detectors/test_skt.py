@@ -445,7 +445,7 @@ def test_files_hold_folded_networks_and_need_no_source(cube, labels, tmp_path):
     source, path = tmp_path / "source.safetensors", tmp_path / "skt.safetensors"
     plain = SKT.plain(window=8, step=4, crop=6, width=2, epochs=1, draws=1, seed=1)
     plain.fit(cube, labels).save(source)
-    detector = Small(source=str(source)).fit(cube, labels)
+    detector = Small(source=source).fit(cube, labels)
     detector.save(path)
     with safe_open(path, framework="pt") as file:
         keys = list(file.keys())

@@ -89,6 +89,7 @@ def test_another_width_is_refused(saved, cube, labels, no_training):
     [
         SKT(**TARGETS),
         SKT.plain(2, **SMALL),
+        SKT.plain(**{**SMALL, "draws": 2}),
         SKT.plain(**SMALL, mask=True),
         SKT.plain(**{**SMALL, "dilations": (1,)}),
         Autoencoder(draws=1, epochs=1, seed=0),

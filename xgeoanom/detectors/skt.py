@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-STEPS = 64  # of integrated gradients
+STEPS = 128  # of integrated gradients
 
 _CHOICES = {"transfer": (*FORMS, "none"), "background": ("drawn", "all")}
 
@@ -174,6 +174,7 @@ class SKT(Detector):
             _check_whole(field, getattr(self, field), 1)
         _check_whole("batch_size", self.batch_size, 2)  # batch normalisation needs two windows
         self.dilations, self.copies = tuple(self.dilations), tuple(self.copies)
+        self.source = str(self.source) if self.source else None  # model files hold no Path
         if not self.dilations or len(self.copies) != 2:
             raise XGeoAnomError(
                 f"dilations={self.dilations} must name at least one network, and "
@@ -281,8 +282,7 @@ class SKT(Detector):
             beta=self.distillation,
         )
         kept = self._checkpoint(f"{run}-targets", generator)
-        n_members = len(members)
-        losses = descent.run(network, loss_of, n_members, self.epochs, rng, kept)
+        losses = descent.run(network, loss_of, len(members), self.epochs, rng, kept)
         history |= {"loss": losses, "kept": shares_kept(network.get_submodule("bodies").children())}
         fold(network)
         return history
