@@ -53,11 +53,13 @@ def halves(labels: xr.DataArray) -> xr.DataArray:
     return xr.zeros_like(labels, dtype="int16") + east.astype("int16")
 
 
-def settings(smallest: bool) -> dict:
+def settings(name: str, smallest: bool) -> dict:
     """Return what differs from the defaults of SKT."""
     if smallest:
         small = {"window": 16, "crop": 14, "width": 2, "dilations": (1, 2)}
         return {**small, "step": 8, "epochs": 1, "source_epochs": 1}
+    if name == "simulated":  # a quarter of the windows, twice as often
+        return {"step": 8, "epochs": 48, "source_epochs": 24, "halve_every": 16}
     return {"epochs": 24, "source_epochs": 12}
 
 
@@ -69,7 +71,7 @@ def trial(name: str, seeds: tuple[int, ...], smallest: bool) -> xr.Dataset:
         ds,
         "labels",
         halves(ds["labels"]),
-        SKT(**settings(smallest)),
+        SKT(**settings(name, smallest)),
         seeds=seeds,
         copies=PAPER_COPIES,
         ablations=not smallest,
@@ -82,7 +84,7 @@ def mapped(method: str, seed: int, smallest: bool) -> dict:
     warnings.filterwarnings("ignore")
     ds = survey("tianshan", smallest)
     folds = halves(ds["labels"])
-    detector = SKT(seed=seed, **settings(smallest))
+    detector = SKT(seed=seed, **settings("tianshan", smallest))
     if method != "SKT":
         detector = xga.baselines(seed=seed)["logistic_regression"]
     out = xga.cross_validate(ds, detector, "labels", folds, buffer_cells=2)["oof"]
@@ -107,26 +109,25 @@ def rows_of(table: xr.Dataset) -> pd.DataFrame:
     return frame.reorder_levels(["test_set", "system"]).loc[order].rename_axis(["test", "system"])
 
 
-def figure(tables: dict[str, xr.Dataset], path: Path) -> None:
+def figure(tables: dict[str, pd.DataFrame], path: Path) -> None:
     """Draw the AUC by deposit with its interval, and macro-F1 on both sets of test windows."""
     size = 10.0, 0.6 + 3.4 * len(tables)
     fig, axes = plt.subplots(len(tables), 2, figsize=size, layout="constrained", squeeze=False)
     for (by_deposit, by_window), (name, table) in zip(axes, tables.items(), strict=True):
-        at = np.arange(table.sizes["system"])[::-1]
-        plain = table.sel(test_set="windows")
-        ends = plain["deposit_auc_low"], plain["deposit_auc_high"]
+        windows = table.loc["windows"]
+        at = np.arange(len(windows))[::-1]
+        ends = windows["deposit_auc_low"], windows["deposit_auc_high"]
         by_deposit.hlines(at, *ends, color="#0072b2", linewidth=1)
-        by_deposit.plot(plain["deposit_auc"].mean("seed"), at, "o", color="#0072b2")
+        by_deposit.plot(windows["deposit_auc"], at, "o", color="#0072b2")
         by_deposit.axvline(0.5, color="#8c8c8c", linewidth=0.8)
-        by_deposit.set_title(
-            f"{name}: AUC by deposit, 90 % interval", loc="left", fontsize="medium"
-        )
+        title = f"{name}: AUC by deposit, 90 % interval"
+        by_deposit.set_title(title, loc="left", fontsize="medium")
         for test, color in (("windows", "#0072b2"), ("copies", "#d55e00")):
-            score = table["macro_f1"].sel(test_set=test).mean("seed")
+            score = table.loc[test, "macro_f1"]
             by_window.plot(score, at, "o", color=color, label=f"test {test}", alpha=0.7)
         by_window.set_title("macro-F1 of windows", loc="left", fontsize="medium")
         by_window.legend(frameon=False, fontsize="small")
-        by_deposit.set_yticks(at, table["system"].values, fontsize="small")
+        by_deposit.set_yticks(at, windows.index, fontsize="small")
         by_window.set_yticks(at, [])
         for ax in (by_deposit, by_window):
             ax.spines[["top", "right"]].set_visible(False)
@@ -147,14 +148,14 @@ def main() -> None:
         maps = [pool.submit(mapped, *job, args.smallest) for job in jobs]
         tables = {}
         for name, future in trials.items():
-            tables[name] = future.result()
-            rows = rows_of(tables[name])
-            rows.to_csv(args.output / f"skt_claims_{name}.csv")
-            print(f"{name}: {tables[name]['n_deposits'].item()} deposits, {len(seeds)} seeds")
-            print(rows[COLUMNS].to_string(), flush=True)
-        found = pd.DataFrame([future.result() for future in maps])
-    found.round(3).to_csv(args.output / "skt_claims_maps.csv", index=False)
-    print(found.round(3).to_string(index=False))
+            found = future.result()
+            tables[name] = rows_of(found)
+            tables[name].to_csv(args.output / f"skt_claims_{name}.csv")
+            print(f"{name}: {found['n_deposits'].item()} deposits, {len(seeds)} seeds")
+            print(tables[name][COLUMNS].to_string(), flush=True)
+        honest = pd.DataFrame([future.result() for future in maps]).round(3)
+    honest.to_csv(args.output / "skt_claims_maps.csv", index=False)
+    print(honest.to_string(index=False))
     figure(tables, args.output / "skt_claims.png")
 
 

@@ -18,6 +18,7 @@ from xgeoanom.detectors.training_set import window_values, windows_on
 from xgeoanom.detectors.transfer_training import Crops, Descent
 from xgeoanom.errors import LabelError, WindowError, XGeoAnomError
 from xgeoanom.evaluation.metrics import rank_auc
+from xgeoanom.geology.labels import deposit_ids
 from xgeoanom.nets.targets import DilatedFront
 
 Small = partial(
@@ -82,6 +83,14 @@ def assert_same_fit(one, other):
         {"distillation": float("inf")},
         {"momentum": 1.0},
         {"weight_decay": 1},
+        {"dilations": 2},
+        {"dilations": (True,)},
+        {"copies": None},
+        {"mask": "yes"},
+        {"draws": True},
+        {"source": 3},
+        {"source": ""},
+        {"checkpoint": b"state"},
     ],
 )
 def test_wrong_settings_are_told(wrong):
@@ -94,9 +103,9 @@ def test_wrong_settings_are_told(wrong):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"window": 0}, "window=0 must be a number of cells"),
-        ({"window": 32.0}, "window=32.0 must be a number of cells"),
-        ({"crop": "28"}, "crop='28' must be a number of cells"),
+        ({"window": 0}, "window=0 must be an integer"),
+        ({"window": 32.0}, "window=32.0 must be an integer"),
+        ({"crop": "28"}, "crop='28' must be an integer"),
         ({"step": 5}, "step=5 must divide window=32"),
         ({"crop": 33}, "crop=33 must not exceed window=32"),
         ({"dilations": (1, 14)}, r"dilations=\(1, 14\) leave nothing of crop=28"),
@@ -469,3 +478,32 @@ def test_skt_adds_its_layers(cube, labels):
     xr.testing.assert_identical(out[["clr", "labels"]], ds)
     named = skt(ds, labels, window=8, step=4, crop=6, name="mine", draws=2, **small)
     assert set(named) - set(ds) == {"mine", "mine_std", "mine_mean"}
+
+
+# ------------------------------------------------------------------------ what a trial has found
+
+
+def test_deposits_in_no_window_are_warned_of(cube, labels):
+    edge = labels.drop_vars("deposit", errors="ignore").copy()
+    edge[-1, -1] = 1  # of 24 x 20 cells; windows of 8 every 8 leave four columns
+    number = int(deposit_ids(edge)[-1, -1])
+    with pytest.warns(UserWarning, match=rf"deposits \[{number}\] lie in no window of 8 cells"):
+        Small(step=8, epochs=1, source_epochs=1).fit(cube, edge)
+
+
+def test_a_checkpoint_needs_a_seed(cube, labels, tmp_path):
+    with pytest.raises(XGeoAnomError, match="needs a seed.*seed=0"):
+        Small(seed=None, checkpoint=tmp_path).fit(cube, labels)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ablations_are_of_parts_that_are_there():
+    plain = SKT.plain(2, window=8, step=4, crop=6)
+    assert list(plain.ablations()) == ["SKT"]
+    assert list(SKT(source="s.safetensors").ablations()) == [
+        "SKT",
+        "- mask",
+        "- dilation",
+        "- transfer",
+        "- distillation",
+    ]

@@ -68,9 +68,9 @@ def test_targets_start_from_the_file(saved, cube, labels, transfer):
     assert all(share == [1.0, 1.0] for share in detector.history_[0]["kept"].values())
 
 
-def test_without_transfer_no_file_is_read(cube, labels):
-    detector = SKT(**TARGETS, source="nowhere.safetensors", transfer="none")
-    assert detector.fit(cube, labels).history_[0]["kept"] == {}
+def test_a_source_without_transfer_is_refused():
+    with pytest.raises(XGeoAnomError, match=r"source='s\.safetensors'.*transfer='none'"):
+        SKT(**TARGETS, source="s.safetensors", transfer="none")
 
 
 @pytest.mark.parametrize("pick", [["Au", "As"], ["Ag", "Zn", "Pb", "Cu", "As", "Au"]])
@@ -80,7 +80,9 @@ def test_other_elements_are_refused(saved, cube, labels, no_training, pick):
 
 
 def test_another_width_is_refused(saved, cube, labels, no_training):
-    with pytest.raises(XGeoAnomError, match=r"no plain network of width=4.*SKT\.plain\(width=4\)"):
+    with pytest.raises(
+        XGeoAnomError, match=r"one plain network of width=4.*SKT\.plain\(width=4, draws=1\)"
+    ):
         SKT(**{**TARGETS, "width": 4}, source=saved).fit(cube, labels)
 
 
@@ -100,7 +102,7 @@ def test_other_networks_are_refused(other, cube, labels, tmp_path, monkeypatch):
     path = tmp_path / "other.safetensors"
     other.fit(cube, labels).save(path)
     monkeypatch.setattr(Descent, "run", None)
-    with pytest.raises(XGeoAnomError, match=r"other\.safetensors.*no plain network of width=2"):
+    with pytest.raises(XGeoAnomError, match=r"other\.safetensors.*one plain network of width=2"):
         SKT(**TARGETS, source=str(path)).fit(cube, labels)
 
 

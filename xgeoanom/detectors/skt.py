@@ -18,11 +18,17 @@ from xgeoanom.conventions import BACKGROUND, DEPOSIT, X, Y
 from xgeoanom.detectors.base import Detector, Explanation
 from xgeoanom.detectors.checkpoint import Checkpoint, digest_of
 from xgeoanom.detectors.detect import detect
+from xgeoanom.detectors.settings import (
+    check_choice,
+    check_number,
+    check_several_whole,
+    check_whole,
+)
 from xgeoanom.detectors.source_network import TURNS, learn_turns, read_source
 from xgeoanom.detectors.training import seeded
 from xgeoanom.detectors.training_set import copies_of, window_values, windows_to_learn
 from xgeoanom.detectors.transfer_training import Crops, Descent, targets_loss
-from xgeoanom.detectors.window_votes import probabilities, votes_over_block
+from xgeoanom.detectors.window_votes import check_sizes, probabilities, votes_over_block
 from xgeoanom.errors import WindowError, XGeoAnomError
 from xgeoanom.nets.attribution import integrated_gradients
 from xgeoanom.nets.resnet import ResNet18
@@ -68,8 +74,8 @@ class SKT(Detector):
     transfer : {"multiplicative", "additive", "none"}
         How what is learned joins what is selected; or train from scratch.
     source : str or None
-        File of a saved ``SKT.plain()`` of the same elements and width, from another survey. By
-        default a network that learned, on the training windows, how these were turned.
+        File of a saved ``SKT.plain()``, of one draw and network and the same elements and width,
+        from another survey. By default a network that learned how the training windows were turned.
     distillation : float
         The paper's beta; 0 switches it off.
     background : {"drawn", "all"}
@@ -84,13 +90,19 @@ class SKT(Detector):
         Epochs of the source network where there is no file.
     checkpoint : str or None
         Folder for the state of the training after each epoch. An interrupted fit, called again
-        with the same settings and data, goes on from there to the same result.
+        with the same settings, seed and data, goes on from there to the same result. Files stay,
+        two for each run; delete the folder once the detector is saved.
 
     Notes
     -----
-    A window counts where more than half of its cells are known; the others enter as the mean.
-    Windows with labels that hold any 0 are background where they hold one; else wherever they
-    hold no deposit. Classes weigh the same.
+    The lattice starts at the north-west corner. A window counts where more than half of its cells
+    are known; the others enter as the mean. A cell that no such window covers has no score.
+    Windows to learn from lie wholly in the survey: a warning names deposits that none of them
+    holds. Where labels hold any 0, windows that hold one are background, and other windows
+    without deposits take no part; else all without deposits are. Classes weigh the same.
+
+    :func:`~xgeoanom.detectors.target_cam`, :func:`~xgeoanom.detectors.element_mask` and
+    :func:`~xgeoanom.detectors.kept_kernels` explain a fitted detector.
 
     Examples
     --------
@@ -155,54 +167,45 @@ class SKT(Detector):
         return cls(**{**settings, "distillation": 0.0, **changes})
 
     def ablations(self) -> dict[str, Self]:
-        """Return this detector and what is left of it without each of its parts (table 5)."""
+        """Return this detector and what is left of it without each part that it has (table 5)."""
         parts: dict[str, Any] = {
             "mask": {"mask": False},
             "dilation": {"dilations": (0,) * len(self.dilations)},
-            "transfer": {"transfer": "none"},
+            "transfer": {"transfer": "none", "source": None},
             "distillation": {"distillation": 0.0},
         }
-        return {"SKT": self} | {
-            f"- {part}": replace(self, **change) for part, change in parts.items()
-        }
+        without = {f"- {part}": replace(self, **change) for part, change in parts.items()}
+        return {"SKT": self} | {name: less for name, less in without.items() if less != self}
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise XGeoAnomError(f"{field}={getattr(self, field)!r} is not one of {choices}")
+            check_choice(field, getattr(self, field), choices)
         for field in ("draws", "step", "width", "epochs", "halve_every", "source_epochs"):
-            _check_whole(field, getattr(self, field), 1)
-        _check_whole("batch_size", self.batch_size, 2)  # batch normalisation needs two windows
-        self.dilations, self.copies = tuple(self.dilations), tuple(self.copies)
-        self.source = str(self.source) if self.source else None  # model files hold no Path
-        if not self.dilations or len(self.copies) != 2:
-            raise XGeoAnomError(
-                f"dilations={self.dilations} must name at least one network, and "
-                f"copies={self.copies} be two numbers, as (14, 3)"
-            )
-        for field, least in (("dilations", 0), ("copies", 1)):
-            for value in getattr(self, field):
-                _check_whole(field, value, least)
+            check_whole(field, getattr(self, field), 1)
+        check_whole("batch_size", self.batch_size, 2)  # batch normalisation needs two windows
+        for field, least, example in (("dilations", 0, (1, 2, 3, 4, 5)), ("copies", 1, (14, 3))):
+            values = getattr(self, field)
+            setattr(self, field, tuple(values) if isinstance(values, list) else values)
+            check_several_whole(field, getattr(self, field), least, example)
+        if len(self.copies) != 2:
+            raise XGeoAnomError(f"copies={self.copies} must be two integers, as (14, 3)")
         for field in ("learning_rate", "noise", "distillation"):
-            _check_number(field, getattr(self, field), float("inf"))
+            check_number(field, getattr(self, field), float("inf"))
         for field in ("momentum", "weight_decay"):
-            _check_number(field, getattr(self, field), 1)
-        self._check_window()
+            check_number(field, getattr(self, field), 1)
+        if not isinstance(self.mask, bool):
+            raise XGeoAnomError(f"mask={self.mask!r} must be True or False")
+        self._check_files()
+        check_sizes(self.window, self.step, self.crop, self.dilations)
 
-    def _check_window(self) -> None:
-        for field in ("window", "crop"):
-            value = getattr(self, field)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise WindowError(f"{field}={value!r} must be a number of cells; try 32 and 28")
-        if self.window % self.step:
-            raise WindowError(f"step={self.step} must divide window={self.window}")
-        if self.crop > self.window:
-            raise WindowError(f"crop={self.crop} must not exceed window={self.window}")
-        if self.crop <= 2 * max(self.dilations):
-            raise WindowError(
-                f"dilations={self.dilations} leave nothing of crop={self.crop}: each takes twice "
-                "its cells; take smaller ones"
-            )
+    def _check_files(self) -> None:
+        for field in ("source", "checkpoint"):
+            path = getattr(self, field)
+            if path is not None and not (isinstance(path, str | Path) and str(path)):
+                raise XGeoAnomError(f"{field}={path!r} must be a path, or None")
+        self.source = None if self.source is None else str(self.source)  # files hold no Path
+        if self.source and self.transfer == "none":
+            raise XGeoAnomError(f"source={self.source!r} is not read where transfer='none'")
 
     @property
     def footprint(self) -> Footprint:
@@ -223,6 +226,11 @@ class SKT(Detector):
 
     def draw(self, cube: Any, labels: Any, evidence: Any, rng: np.random.Generator) -> Any:
         """Return the windows to learn from, and the source network; one that is yet to learn."""
+        if self.checkpoint is not None and self.seed is None:
+            raise XGeoAnomError(
+                f"checkpoint={str(self.checkpoint)!r} needs a seed: without one each fit is "
+                "another run, and none goes on; give seed=0"
+            )
         windows = self.training_windows(cube, labels, self.valid_, rng)
         if self.transfer == "none":
             return windows, None
@@ -332,16 +340,6 @@ class SKT(Detector):
     explanations: ClassVar[dict[str, Explanation]] = {"integrated_gradients": integrated_gradients}
 
 
-def _check_whole(field: str, value: Any, least: int) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise XGeoAnomError(f"{field}={value!r} must be an integer of at least {least}")
-
-
-def _check_number(field: str, value: Any, high: float) -> None:
-    if not isinstance(value, int | float | np.number) or not 0 <= value < high:
-        raise XGeoAnomError(f"{field}={value!r} must be a number of at least 0, below {high}")
-
-
 def skt(
     ds: "xr.Dataset",
     labels: "Hashable | xr.DataArray",
@@ -361,7 +359,8 @@ def skt(
     labels : str or xarray.DataArray
         A variable's name or a raster: 1 deposit, 0 background, -1 unlabelled.
     window, step, crop : int
-        Cells a side of a window, from one to the next, and of what training cuts from each.
+        Cells a side of a window, from one to the next, and of what training cuts from each;
+        ``step`` divides ``window``, and ``crop`` is more than twice any dilation.
     name : str
         Of the new variable.
     **params

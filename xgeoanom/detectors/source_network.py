@@ -27,8 +27,8 @@ def read_source(path: str, elements: list[str], width: int) -> ResNet18:
     given = [settings.get(name) for name in ("dilations", "mask", "width")]
     if given != [(0,), False, width] or len(found.networks_) != 1:
         raise XGeoAnomError(
-            f"source={path!r} holds no plain network of width={width}; save a fitted "
-            f"SKT.plain(width={width}) there"
+            f"source={path!r} must hold one plain network of width={width}; save a fitted "
+            f"SKT.plain(width={width}, draws=1) there"
         )
     body = found.networks_[0].get_submodule("bodies.0")
     assert isinstance(body, ResNet18)

@@ -1,5 +1,6 @@
 """From a cube, labels and evidence to the examples that a network learns from."""
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -219,7 +220,8 @@ def windows_to_learn(
 ) -> xr.Dataset:
     """Return the labelled windows of :func:`windows_on`; LabelError where a class has none.
 
-    With ``rng`` there are as many windows without deposits as with, drawn at random.
+    With ``rng`` there are as many windows without deposits as with, drawn at random. Deposits in
+    no window are warned of.
     """
     windows = windows_on(labels, known, size=size, step=step)
     label = windows["label"].values
@@ -228,8 +230,16 @@ def windows_to_learn(
         if not members.size:
             raise LabelError(
                 f"labels leave no window {what} deposits, of {label.size} windows of {size} cells "
-                "of which more than half are known; take smaller windows"
+                f"every {step} from the north-west corner of which more than half are known; take "
+                "smaller windows or steps, or label background elsewhere"
             )
+    held = deposits_inside(labels, windows, size=size)
+    if missed := held["deposit"].values[~held.any("window").values].tolist():
+        warnings.warn(
+            f"deposits {missed} lie in no window of {size} cells, every {step} from the north-west "
+            "corner, of which more than half are known, and teach nothing; a smaller step may help",
+            stacklevel=2,
+        )
     if rng is not None and others.size > deposits.size:
         others = rng.choice(others, size=deposits.size, replace=False)
     return windows.isel(window=np.sort(np.concatenate([deposits, others])))

@@ -5,9 +5,26 @@ import torch
 from torch import nn
 
 from xgeoanom.detectors.training_set import KNOWN
+from xgeoanom.errors import WindowError
 
 BATCH_CELLS = 2**20  # cells of all windows that networks see at a time
 MOST_WINDOWS = 128
+
+
+def check_sizes(window: int, step: int, crop: int, dilations: tuple[int, ...]) -> None:
+    """Raise WindowError unless windows tile their lattice and all fronts leave something."""
+    for field, value in (("window", window), ("crop", crop)):
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise WindowError(f"{field}={value!r} must be an integer: cells a side; try 32")
+    if window % step:
+        raise WindowError(f"step={step} must divide window={window}")
+    if crop > window:
+        raise WindowError(f"crop={crop} must not exceed window={window}")
+    if crop <= 2 * max(dilations):
+        raise WindowError(
+            f"dilations={dilations} leave nothing of crop={crop}: each takes twice its cells; take "
+            "smaller ones"
+        )
 
 
 def votes_over_block(

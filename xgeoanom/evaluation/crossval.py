@@ -153,10 +153,15 @@ def _is_function(detector: "Detector | FromLabels") -> bool:
     return not hasattr(detector, "fit")
 
 
+def gridding_reach(cube: xr.DataArray) -> int:
+    """Return how many cells gridding carried values."""
+    reach = float(cube.attrs.get("interpolation_range", 0.0))
+    return int(np.ceil(reach / min(map(abs, cell_size(cube)))))
+
+
 def check_buffer(cube: xr.DataArray, halo: int, buffer_cells: int) -> None:
     """Refuse a buffer across which values of the fold could reach training (DESIGN: folds)."""
-    reach = float(cube.attrs.get("interpolation_range", 0.0))
-    reach_cells = int(np.ceil(reach / min(map(abs, cell_size(cube)))))
+    reach_cells = gridding_reach(cube)
     if buffer_cells < halo + reach_cells:
         raise LabelError(
             f"buffer_cells={buffer_cells} is narrower than the detector's halo ({halo}) plus the "

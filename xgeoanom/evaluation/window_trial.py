@@ -22,6 +22,7 @@ from xgeoanom.conventions import (
 from xgeoanom.detectors.skt import SKT
 from xgeoanom.detectors.training_set import window_values
 from xgeoanom.errors import XGeoAnomError
+from xgeoanom.evaluation.crossval import gridding_reach
 from xgeoanom.evaluation.window_counts import joined, judged, table_of
 from xgeoanom.evaluation.window_judges import (
     SINGLE,
@@ -57,7 +58,7 @@ def window_trial(
     ablations: bool = True,
     distillations: Sequence[float] = (),
     baselines: bool = True,
-    buffer_cells: int = 0,
+    buffer_cells: int | None = None,
 ) -> xr.Dataset:
     """Judge the windows of each fold by SKT and its rivals, trained on all other ground.
 
@@ -91,9 +92,9 @@ def window_trial(
     baselines : bool
         Train SVM, kNN, random forest and decision tree of scikit-learn, with its defaults, on the
         middles of the windows as well.
-    buffer_cells : int
-        Width of the ground around a fold that training misses too. Gridding looks as far as the
-        cube's attr ``interpolation_range``; the paper leaves no such gap.
+    buffer_cells : int, optional
+        Width of the ground around a fold that training misses too; by default as far as gridding
+        carried values, the cube's attr ``interpolation_range``. The paper leaves no such gap.
 
     Returns
     -------
@@ -106,7 +107,8 @@ def window_trial(
         deposit's windows. Over ``system`` and ``test_set``, of means over seeds:
         ``deposit_auc_low``, ``deposit_auc_high``: the 90 % bootstrap interval over deposits;
         ``gain``, ``gain_low``, ``gain_high``: the same of the paired difference to the ensemble
-        of as many plain ResNet-18s as SKT has target networks. ``n_deposits``.
+        of as many plain ResNet-18s as SKT has target networks. ``n_deposits``: those that some
+        test window holds.
 
         Systems: the four of scikit-learn; the ensemble, such as ``5 ResNet-18``; ``ResNet-18``,
         the mean result of its single networks; ``SKT``; its target networks, such as
@@ -145,8 +147,9 @@ def window_trial(
     """
     systems = _systems(detector, ablations, distillations)
     seeds = _checked_seeds(seeds)
-    _check_whole(copies, buffer_cells)
+    _check_whole(copies, 0 if buffer_cells is None else buffer_cells)
     cube, labels, folds, known = _survey(ds, labels, folds)
+    buffer_cells = gridding_reach(cube) if buffer_cells is None else buffer_cells
     lattice = {"size": detector.window, "step": detector.step}
     sides = sides_of(labels, folds, known, buffer_cells=buffer_cells, **lattice)
     n_fits, runs = len(seeds) * len(sides) * len(systems), []

@@ -202,7 +202,7 @@ class MaskedAutoencoder(nn.Module):
     def loss_from(self, x: Tensor, visible: Tensor, loss_on: str = "masked") -> Tensor:
         """Return how badly windows are rebuilt from given tokens: a mean over known values.
 
-        It is 0, without a gradient, where there is nothing known to rebuild.
+        It is 0, as is its gradient, where there is nothing known to rebuild.
         """
         if loss_on not in LOSSES:
             raise XGeoAnomError(f"loss_on={loss_on!r} is not one of {LOSSES}")
@@ -210,7 +210,7 @@ class MaskedAutoencoder(nn.Module):
         counted = ~values.isnan()
         if loss_on == "masked":
             counted = counted & _hidden(visible, values.shape[1])[..., None]
-        errors = self._errors(self._rebuild(x, visible).to(x.dtype), values.nan_to_num())
+        errors = self._errors(self._rebuild(x, visible), values.nan_to_num())
         return (errors * counted).sum() / counted.sum().clamp(min=1)
 
     def _rebuild(self, x: Tensor, visible: Tensor) -> Tensor:
