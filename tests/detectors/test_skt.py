@@ -1,4 +1,4 @@
-"""SKT: settings, windows to learn, a planted pattern, interruption, score layers and files."""
+"""SKT: windows to learn, a planted pattern, interruption, score layers and files."""
 
 import copy
 import os
@@ -12,14 +12,12 @@ import xarray as xr
 from safetensors import safe_open
 from surveys import small_cube, small_labels
 
-from xgeoanom.blocks import Footprint
 from xgeoanom.detectors.skt import SKT, skt
 from xgeoanom.detectors.training_set import window_values, windows_on
 from xgeoanom.detectors.transfer_training import Crops, Descent
 from xgeoanom.errors import LabelError, WindowError, XGeoAnomError
 from xgeoanom.evaluation.metrics import rank_auc
 from xgeoanom.geology.labels import deposit_ids
-from xgeoanom.nets.targets import DilatedFront
 
 Small = partial(
     SKT,
@@ -56,67 +54,6 @@ def assert_same_fit(one, other):
     assert one.history_ == other.history_
 
 
-# ------------------------------------------------------------------------------------- settings
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"transfer": "selective"},
-        {"background": "half"},
-        {"draws": 0},
-        {"step": 0},
-        {"step": 2.5},
-        {"width": 0},
-        {"epochs": "many"},
-        {"halve_every": 0},
-        {"source_epochs": 0},
-        {"batch_size": 1},
-        {"dilations": ()},
-        {"dilations": (1, -1)},
-        {"dilations": (1.5,)},
-        {"copies": (1, 1, 1)},
-        {"copies": (0, 1)},
-        {"learning_rate": -0.1},
-        {"learning_rate": "fast"},
-        {"noise": float("nan")},
-        {"distillation": float("inf")},
-        {"momentum": 1.0},
-        {"weight_decay": 1},
-        {"dilations": 2},
-        {"dilations": (True,)},
-        {"copies": None},
-        {"mask": "yes"},
-        {"draws": True},
-        {"source": 3},
-        {"source": ""},
-        {"checkpoint": b"state"},
-    ],
-)
-def test_wrong_settings_are_told(wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(XGeoAnomError, match=name) as told:
-        SKT(**wrong)
-    assert str(value[-1] if isinstance(value, tuple) and value else value) in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"window": 0}, "window=0 must be an integer"),
-        ({"window": 32.0}, "window=32.0 must be an integer"),
-        ({"crop": "28"}, "crop='28' must be an integer"),
-        ({"step": 5}, "step=5 must divide window=32"),
-        ({"crop": 33}, "crop=33 must not exceed window=32"),
-        ({"dilations": (1, 14)}, r"dilations=\(1, 14\) leave nothing of crop=28"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_told(wrong, message):
-    with pytest.raises(WindowError, match=message):
-        SKT(**wrong)
-    assert SKT(dilations=[1, 13]).dilations == (1, 13)
-
-
 @pytest.mark.parametrize("size", [(24, 7), (7, 20)])
 def test_windows_larger_than_the_survey_are_told(cube, labels, size):
     cut = {"y": slice(0, size[0]), "x": slice(0, size[1])}
@@ -127,39 +64,6 @@ def test_windows_larger_than_the_survey_are_told(cube, labels, size):
     part = labels.isel(y=slice(0, 8)).copy()
     with pytest.raises(LabelError, match="no window without"):  # the size is no obstacle
         Small(step=8).fit(cube.isel(y=slice(0, 8), x=slice(0, 8)), part.isel(x=slice(0, 8)))
-
-
-def test_sizes_of_the_paper():
-    paper = SKT.paper()
-    assert paper.footprint == Footprint(halo=128, step=128)
-    assert (paper.window, paper.crop, paper.width) == (256, 224, 64)
-    sizes = [DilatedFront(1, rho)(torch.zeros(1, 1, 224, 224)).shape[-1] for rho in paper.dilations]
-    assert sizes == [222, 212, 200, 188, 176]
-    assert (paper.learning_rate, paper.halve_every, paper.epochs) == (0.1, 30, 150)
-    assert (paper.momentum, paper.weight_decay, paper.batch_size) == (0.01, 1e-4, 128)
-    assert (paper.distillation, paper.noise**2) == (0.7, pytest.approx(0.01))
-    assert SKT.paper(epochs=1, momentum=0.9) == SKT.paper(momentum=0.9, epochs=1) != paper
-
-
-def test_plain_networks():
-    plain = SKT.plain(5, width=8)
-    assert plain.dilations == (0,) * 5
-    assert (plain.mask, plain.transfer, plain.distillation, plain.width) == (False, "none", 0, 8)
-    names = [name for name, _ in plain.build(3).named_parameters()]
-    assert {name.split(".")[0] for name in names} == {"bodies"}
-    assert SKT.plain().dilations == (0,)
-
-
-def test_ablations_change_one_thing_each():
-    detector = SKT(dilations=(1, 3), width=4, transfer="additive", seed=7)
-    ablations = detector.ablations()
-    assert list(ablations) == ["SKT", "- mask", "- dilation", "- transfer", "- distillation"]
-    assert ablations["SKT"] is detector
-    ours = detector.hyperparameters()
-    expected = {"mask": False, "dilations": (0, 0), "transfer": "none", "distillation": 0.0}
-    for (_, other), (field, value) in zip(list(ablations.items())[1:], expected.items()):
-        assert other.hyperparameters() == ours | {field: value}
-        assert other.seed == 7
 
 
 # ------------------------------------------------------------------------------ windows to learn
@@ -480,9 +384,6 @@ def test_skt_adds_its_layers(cube, labels):
     assert set(named) - set(ds) == {"mine", "mine_std", "mine_mean"}
 
 
-# ------------------------------------------------------------------------ what a trial has found
-
-
 def test_deposits_in_no_window_are_warned_of(cube, labels):
     edge = labels.drop_vars("deposit", errors="ignore").copy()
     edge[-1, -1] = 1  # of 24 x 20 cells; windows of 8 every 8 leave four columns
@@ -495,15 +396,3 @@ def test_a_checkpoint_needs_a_seed(cube, labels, tmp_path):
     with pytest.raises(XGeoAnomError, match="needs a seed.*seed=0"):
         Small(seed=None, checkpoint=tmp_path).fit(cube, labels)
     assert not list(tmp_path.iterdir())
-
-
-def test_ablations_are_of_parts_that_are_there():
-    plain = SKT.plain(2, window=8, step=4, crop=6)
-    assert list(plain.ablations()) == ["SKT"]
-    assert list(SKT(source="s.safetensors").ablations()) == [
-        "SKT",
-        "- mask",
-        "- dilation",
-        "- transfer",
-        "- distillation",
-    ]
