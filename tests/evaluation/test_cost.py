@@ -10,10 +10,10 @@ from xgeoanom.evaluation.cost import Cost
 
 def test_memory_that_is_given_back_is_seen():
     with Cost() as cost:
-        block = np.ones(20_000_000)
+        block = np.ones(50_000_000)
         time.sleep(0.05)
         del block
-    assert cost.memory_mb > 120
+    assert cost.memory_mb > 200  # of 400: the system may page out what others hold meanwhile
 
 
 def test_seconds():

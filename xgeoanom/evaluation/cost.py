@@ -19,13 +19,14 @@ class Cost:
         Wall time.
     memory_mb : float
         The process's largest resident size in the block above that at its start, in 10^6 bytes.
-        Work that reuses memory which the process holds already is not seen.
+        Work that reuses memory which the process holds already is not seen, and what the system
+        takes away meanwhile, to swap, counts against it.
 
     Examples
     --------
     >>> with Cost() as cost:
-    ...     letters = b"x" * 50_000_000
-    >>> cost.memory_mb > 40
+    ...     time.sleep(0.1)
+    >>> cost.seconds >= 0.1
     True
     """
 
