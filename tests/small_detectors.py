@@ -6,6 +6,8 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from xgeoanom.detectors import PPFCNN
 from xgeoanom.detectors.autoencoder import Autoencoder, ConvAutoencoder
 from xgeoanom.detectors.gk_dcn import GKDCN
+from xgeoanom.detectors.masked_autoencoder import MaskedAutoencoder
+from xgeoanom.detectors.mim import MIM
 from xgeoanom.detectors.sgcn import SGCN
 from xgeoanom.detectors.sklearn_detector import SklearnDetector
 from xgeoanom.detectors.skt import SKT
@@ -27,6 +29,18 @@ SMALL_PATCHES = {
     "epochs": 1,
     "batch_size": 16,
     "learning_rate": 0.01,  # else one epoch leaves all scores near one half
+    "draws": 2,
+    "seed": 0,
+}
+
+SMALL_WINDOWS = {
+    "width": 8,
+    "depth": 1,
+    "heads": 2,
+    "decoder_width": 8,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
+    "epochs": 1,
     "draws": 2,
     "seed": 0,
 }
@@ -96,4 +110,6 @@ DETECTORS = {
     "weighted_elements": lambda **params: WeightedElements(
         **{"least_contrast": 0.5, "most": 150, "draws": 2, "seed": 0, **params}
     ),
+    "masked_autoencoder": lambda **params: MaskedAutoencoder(**{**SMALL_WINDOWS, **params}),
+    "mim": lambda **params: MIM(**{**SMALL_WINDOWS, "head_epochs": 2, "passes": 3, **params}),
 }

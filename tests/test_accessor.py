@@ -70,7 +70,7 @@ def test_card_says_what_is_there(ds):
 
 # --------------------------------------------------------------------------------- delegation
 
-ACCESSORS = (accessor._Accessor, accessor.DataArrayAccessor, accessor.DatasetAccessor)
+ACCESSORS = (accessor.CubeAccessor, accessor.DataArrayAccessor, accessor.DatasetAccessor)
 METHODS = [
     pytest.param(cls, name, id=f"{cls.__name__}-{name}")
     for cls in ACCESSORS

@@ -250,6 +250,23 @@ def gather(cube: Array, rows: np.ndarray, cols: np.ndarray, *, halo: int = 0) ->
     return np.moveaxis(values.reshape(*row.shape, cube.shape[0]), -1, 1)
 
 
+def read_block(cube: Array, rows: slice, cols: slice, *, halo: int) -> np.ndarray:
+    """Return a block of ``cube`` with ``halo`` more cells on every side, NaN outside the survey."""
+    reach = [
+        (max(part.start - halo, 0), min(part.stop + halo, size))
+        for part, size in zip((rows, cols), cube.shape[1:], strict=True)
+    ]
+    block = cube[:, slice(*reach[0]), slice(*reach[1])]
+    block = block.compute() if is_dask_collection(block) else block
+    if block.dtype.kind in "iub":  # which know no NaN
+        block = block.astype("float64")
+    edges = [
+        (first - (part.start - halo), part.stop + halo - last)
+        for part, (first, last) in zip((rows, cols), reach, strict=True)
+    ]
+    return np.pad(block, [(0, 0), *edges], constant_values=np.nan)
+
+
 def gather_windows(
     cube: Array,
     rows: np.ndarray,

@@ -16,6 +16,8 @@ from xgeoanom.errors import CRSError, CubeError, GridError, LabelError
 ELEMENT, Y, X, SAMPLE = "element", "y", "x", "sample"
 CUBE_DIMS = (ELEMENT, Y, X)
 UNIT, LOG_RATIO = "unit", "log_ratio"
+KIND = "kind"  # of a band
+CONTINUOUS, BINARY = "continuous", "binary"
 
 DEPOSIT, BACKGROUND, UNLABELLED = 1, 0, -1
 LABEL_FLAGS = {
@@ -94,7 +96,7 @@ def _stack_elements(ds: xr.Dataset) -> xr.DataArray:
             "with dims ('y', 'x'); name variables like 'Au' or 'Cu_ppm'"
         )
     names = [element for element, _ in found.values()]
-    units = [unit or _unit_of(ds[name]) for name, (_, unit) in found.items()]
+    units = [unit or unit_of(ds[name]) for name, (_, unit) in found.items()]
     layers = [ds[name].drop_attrs(deep=False).transpose(Y, X) for name in found]
     cube = xr.concat(layers, dim=ELEMENT, coords="minimal", compat="override", join="exact")
     cube = cube.assign_coords({ELEMENT: names, UNIT: (ELEMENT, units)}).rename("concentration")
@@ -105,7 +107,8 @@ def _stack_elements(ds: xr.Dataset) -> xr.DataArray:
     return cube
 
 
-def _unit_of(layer: xr.DataArray) -> str:
+def unit_of(layer: xr.DataArray) -> str:
+    """Return the unit that a ``(y, x)`` layer states, else ``"unknown"``."""
     unit = layer.coords[UNIT].item() if UNIT in layer.coords else layer.attrs.get("units")
     return str(unit or "unknown")
 
@@ -210,6 +213,22 @@ def units_of(cube: xr.DataArray) -> list[str]:
         return ["unknown"] * cube.sizes[ELEMENT]
     # A coord that xarray's `chunk` made lazy; reading names is no work for a cluster.
     return [str(unit) for unit in cube[UNIT].compute(scheduler="synchronous").values]
+
+
+def kinds_of(cube: xr.DataArray) -> list[str]:
+    """Return the kind of each element; continuous where the cube does not say."""
+    if KIND not in cube.coords:
+        return [CONTINUOUS] * cube.sizes[ELEMENT]
+    return [str(kind) for kind in cube[KIND].compute(scheduler="synchronous").values]
+
+
+def identity_of(cube: xr.DataArray) -> dict[str, Any]:
+    """Return what a cube must share with the one that a detector was fitted to."""
+    return {
+        "elements": [str(name) for name in cube[ELEMENT].values],
+        "units": units_of(cube),
+        "log_ratio": str(cube.attrs.get(LOG_RATIO, "none")),
+    }
 
 
 def check_same_grid(raster: xr.DataArray, like: xr.DataArray, argument: str) -> None:

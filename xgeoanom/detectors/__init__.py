@@ -1,5 +1,6 @@
 """Trained systems behind one protocol: one file per system."""
 
+from xgeoanom.detectors.attribution_maps import attribution_maps, attribution_summary
 from xgeoanom.detectors.autoencoder import (
     Autoencoder,
     ConvAutoencoder,
@@ -10,9 +11,12 @@ from xgeoanom.detectors.base import Detector
 from xgeoanom.detectors.branch_maps import branch_contributions, superpixel_importance
 from xgeoanom.detectors.detect import detect, load_detector, predict
 from xgeoanom.detectors.gk_dcn import GKDCN, gk_dcn
+from xgeoanom.detectors.masked_autoencoder import MaskedAutoencoder, masked_autoencoder
+from xgeoanom.detectors.mim import MIM, mim
 from xgeoanom.detectors.offsets import offsets_at
 from xgeoanom.detectors.patch_maps import cam_at, grad_cam_at, randomised
 from xgeoanom.detectors.ppf_cnn import PPFCNN, ppf_cnn
+from xgeoanom.detectors.reconstructions import band_table, reconstructions
 from xgeoanom.detectors.region_graph import graph_distance, region_adjacency
 from xgeoanom.detectors.sgcn import SGCN, sgcn
 from xgeoanom.detectors.sklearn_detector import SklearnDetector, baselines, sklearn_score
@@ -23,15 +27,20 @@ from xgeoanom.detectors.weighted_elements import WeightedElements
 
 __all__ = [
     "GKDCN",
+    "MIM",
     "PPFCNN",
     "SGCN",
     "SKT",
     "Autoencoder",
     "ConvAutoencoder",
     "Detector",
+    "MaskedAutoencoder",
     "SklearnDetector",
     "WeightedElements",
+    "attribution_maps",
+    "attribution_summary",
     "autoencoder",
+    "band_table",
     "baselines",
     "branch_contributions",
     "cam_at",
@@ -43,10 +52,13 @@ __all__ = [
     "graph_distance",
     "kept_kernels",
     "load_detector",
+    "masked_autoencoder",
+    "mim",
     "offsets_at",
     "ppf_cnn",
     "predict",
     "randomised",
+    "reconstructions",
     "region_adjacency",
     "sgcn",
     "sklearn_score",

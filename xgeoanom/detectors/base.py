@@ -17,16 +17,15 @@ from xgeoanom.conventions import (
     BACKGROUND,
     DEPOSIT,
     ELEMENT,
-    LOG_RATIO,
     UNLABELLED,
     X,
     Y,
     check_cube,
     cube_of,
+    identity_of,
     north_up,
     provenance,
     raster_on,
-    units_of,
 )
 from xgeoanom.detectors import model_file
 from xgeoanom.detectors.explain import explain_at, patches_around
@@ -37,7 +36,6 @@ from xgeoanom.geology.labels import check_labels, draw_background
 from xgeoanom.nets import device
 from xgeoanom.seeding import Seed, resolve, streams
 
-IDENTITY = ("elements", "units", "log_ratio")
 Explanation = Callable[[Any, nn.Module, Any], np.ndarray]
 
 
@@ -81,6 +79,7 @@ class Detector(ABC):
     supervised: ClassVar[bool] = True  # False: learns what is usual, and needs no deposit
     needs: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[dict[str, str]] = {}  # layers beside the score, and their long names
+    scaling: ClassVar[tuple[str, ...]] = ("mean", "scale")  # arrays that standardising needs
     reads_unlabelled: ClassVar[bool] = False  # True: ground without a label is background to it
     explanations: ClassVar[dict[str, Explanation]] = {}
 
@@ -107,6 +106,16 @@ class Detector(ABC):
 
         ``block`` is ``(element, y, x)``, standardised float32, NaN where missing or outside.
         """
+
+    def score_all(
+        self, block: np.ndarray, rasters: dict[str, np.ndarray], context: Any, where: Any
+    ) -> list[np.ndarray]:
+        """Return :meth:`score_block` of each network, run on the device ``where``."""
+        scores = []
+        for network in self.networks_:
+            scores.append(self.score_block(network.to(where), block, rasters, context))
+            network.cpu()  # where everything else expects it
+        return scores
 
     @property
     def scores_with(self) -> tuple[str, ...]:
@@ -294,7 +303,9 @@ class Detector(ABC):
 
     def _remember(self, cube: xr.DataArray) -> None:
         """Keep what predict must find again, and scaling by the mean and spread of valid cells."""
-        self.elements_, self.units_, self.log_ratio_ = _identity(cube)
+        identity = identity_of(cube)
+        self.elements_, self.units_ = identity["elements"], identity["units"]
+        self.log_ratio_ = identity["log_ratio"]
         self.seed_ = resolve(self.seed)
         summary = scaling_of(cube)
         if self.log_ratio_ == "none":
@@ -363,9 +374,8 @@ class Detector(ABC):
         if cube is None:
             return
         check_cube(cube)
-        fitted = self.elements_, self.units_, self.log_ratio_
-        for what, given, ours in zip(IDENTITY, _identity(cube), fitted, strict=True):
-            if given != ours:
+        for what, given in identity_of(cube).items():
+            if given != (ours := getattr(self, f"{what}_")):
                 raise CubeError(f"{what}={given} of the cube differ from the fit's {ours}")
 
     def _check_size(self, cube: xr.DataArray) -> None:
@@ -382,19 +392,9 @@ def _score_block(block: np.ndarray, *rasters: Any) -> np.ndarray:
     *layers, (detector, names, context) = rasters
     named = dict(zip(names, layers, strict=True))
     block = detector.standardise(block)
-    chosen = device.choose(detector.device)
-    scores = []
-    with device.on(chosen):
-        for network in detector.networks_:
-            scores.append(detector.score_block(network.to(chosen), block, named, context))
-            network.cpu()  # where everything else expects it
+    with device.on(chosen := device.choose(detector.device)):
+        scores = detector.score_all(block, named, context, chosen)
     maps = np.reshape(scores, (len(scores), -1, *scores[0].shape[-2:]))
     score, extra = np.split(maps.mean(axis=0), [1])
     spread = maps[:, :1].std(axis=0)[: len(scores) - 1]
     return np.concatenate([score, spread, extra]).astype("float32")
-
-
-def _identity(cube: xr.DataArray) -> tuple[list[str], list[str], str]:
-    """Return what a cube must share with the one that was fitted."""
-    names = [str(name) for name in cube[ELEMENT].values]
-    return names, units_of(cube), str(cube.attrs.get(LOG_RATIO, "none"))

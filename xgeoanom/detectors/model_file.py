@@ -22,10 +22,8 @@ _KEY = "xgeoanom"
 
 def save(detector: "Detector", path: Path) -> None:
     """Write ``detector`` to ``path``; an interrupted write leaves what was there before."""
-    tensors = {"mean": torch.from_numpy(detector.mean_), "scale": torch.from_numpy(detector.scale_)}
-    for k, network in enumerate(detector.networks_):
-        for name, tensor in network.state_dict().items():
-            tensors[f"network{k}.{name}"] = tensor.contiguous()
+    tensors = {name: torch.from_numpy(getattr(detector, f"{name}_")) for name in detector.scaling}
+    tensors |= _tensors_of(detector.networks_)
     header = {
         "detector": type(detector).__name__,
         "hyperparameters": detector.hyperparameters(),
@@ -48,6 +46,17 @@ def save(detector: "Detector", path: Path) -> None:
     os.replace(partial, path)
 
 
+def _tensors_of(networks: list[torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """Return all tensors by name; what a network shares with the first is written once."""
+    first = networks[0].state_dict()
+    tensors = {}
+    for k, network in enumerate(networks):
+        for name, tensor in network.state_dict().items():
+            if k == 0 or tensor.data_ptr() != first[name].data_ptr() or not tensor.numel():
+                tensors[f"network{k}.{name}"] = tensor.contiguous()
+    return tensors
+
+
 def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> Any:
     """Read a detector of class ``kind`` or of one that derives from it."""
     header, tensors = _read(path)
@@ -59,7 +68,8 @@ def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> An
         detector.elements_, detector.units_ = header["elements"], header["units"]
         detector.log_ratio_, detector.seed_ = header["log_ratio"], header["seed"]
         detector.history_ = header["history"]
-        detector.mean_, detector.scale_ = tensors["mean"].numpy(), tensors["scale"].numpy()
+        for name in detector.scaling:
+            setattr(detector, f"{name}_", tensors[name].numpy())
         detector.networks_ = [
             _network(detector, tensors, f"network{k}.") for k in range(header["n_networks"])
         ]
@@ -118,9 +128,10 @@ def _network(detector: "Detector", tensors: dict[str, torch.Tensor], prefix: str
     with torch.random.fork_rng(devices=[]):
         network = detector.build(len(detector.elements_))
     state = {
-        name.removeprefix(prefix): tensor
+        name.removeprefix(start): tensor
+        for start in ("network0.", prefix)  # the first holds what all share
         for name, tensor in tensors.items()
-        if name.startswith(prefix)
+        if name.startswith(start)
     }
     # What a network keeps besides weights (prototypes, say) is not known to `build`.
     for name in state.keys() - network.state_dict().keys():

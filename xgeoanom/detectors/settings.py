@@ -1,5 +1,6 @@
 """Checks of hyperparameters: one clear error that names the field, its value and what it may be."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,3 +33,9 @@ def check_number(field: str, value: Any, below: float) -> None:
     """Raise unless ``value`` is a number of at least 0, and less than ``below``."""
     if not isinstance(value, int | float | np.number) or not 0 <= value < below:
         raise XGeoAnomError(f"{field}={value!r} must be a number of at least 0, below {below}")
+
+
+def check_path(field: str, path: Any) -> None:
+    """Raise unless ``path`` is one, or None."""
+    if path is not None and not (isinstance(path, str | Path) and str(path)):
+        raise XGeoAnomError(f"{field}={path!r} must be a path, or None")

@@ -21,6 +21,7 @@ from xgeoanom.detectors.detect import detect
 from xgeoanom.detectors.settings import (
     check_choice,
     check_number,
+    check_path,
     check_several_whole,
     check_whole,
 )
@@ -200,9 +201,7 @@ class SKT(Detector):
 
     def _check_files(self) -> None:
         for field in ("source", "checkpoint"):
-            path = getattr(self, field)
-            if path is not None and not (isinstance(path, str | Path) and str(path)):
-                raise XGeoAnomError(f"{field}={path!r} must be a path, or None")
+            check_path(field, getattr(self, field))
         self.source = None if self.source is None else str(self.source)  # files hold no Path
         if self.source and self.transfer == "none":
             raise XGeoAnomError(f"source={self.source!r} is not read where transfer='none'")

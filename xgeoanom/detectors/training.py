@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,15 +28,17 @@ def train(
     rng: np.random.Generator,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     stop: threading.Event | None = None,
-    watch: "EarlyStopping | None" = None,
+    watch: "Watch | None" = None,
     checkpoint: Checkpoint | None = None,
+    order_of: Callable[[torch.Generator], Tensor] | None = None,
 ) -> list[float]:
     """Train ``network`` and return the mean loss of each epoch.
 
     ``loss_of`` maps the indices of a batch's examples to its mean loss. ``stop``, once set, ends
     the run at the next batch: a run on a thread hears of an interruption by no other way.
-    ``watch`` ends it once the network no longer gains, and leaves the best one. ``checkpoint``
-    keeps the state after each epoch: called again, the run goes on from there to the same end.
+    ``watch`` looks at the network after each epoch, and may end the run. ``checkpoint`` keeps the
+    state after each epoch: called again, the run goes on from there to the same end. ``order_of``
+    draws the indices of an epoch, where they are not all examples in any order.
     """
     order = torch.Generator().manual_seed(torch_seed(rng))
     parts = {"network": network, "optimizer": optimizer, "order": order}
@@ -44,10 +46,11 @@ def train(
     parts |= {"watch": watch} if watch is not None else {}
     history = checkpoint.restore(parts) if checkpoint is not None else []
     network.train()
-    for _ in _progress(len(history), epochs):
+    bar = _progress(len(history), epochs)
+    for _ in bar:
         if watch is not None and watch.over:
             break
-        indices = torch.randperm(n_examples, generator=order)
+        indices = order_of(order) if order_of else torch.randperm(n_examples, generator=order)
         history.append(_epoch(loss_of, optimizer, _batches(indices, batch_size), stop))
         if scheduler is not None:
             scheduler.step()
@@ -58,20 +61,21 @@ def train(
             )
         if watch is not None:
             watch.look(network)
+        bar.set_postfix(loss=history[-1], **(watch.told if watch is not None else {}))
         if checkpoint is not None:
             checkpoint.save(parts, history)
     if watch is not None:
-        network.load_state_dict(watch.best)
+        watch.leave(network)
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
         raise XGeoAnomError("training diverged: parameters are not finite; lower learning_rate")
     network.eval()
     return history
 
 
-def _progress(done: int, epochs: int) -> Iterator[int]:
+def _progress(done: int, epochs: int) -> "tqdm[int]":
     """Count the epochs that are left, with a bar."""
     bar = {"desc": "training", "unit": "epoch", "leave": False, "disable": None}
-    return iter(tqdm(range(done, epochs), initial=done, total=epochs, **bar))
+    return tqdm(range(done, epochs), initial=done, total=epochs, **bar)
 
 
 def _epoch(
@@ -91,6 +95,30 @@ def _epoch(
         optimizer.step()
         total += loss.item() * len(batch)
     return total / sum(map(len, batches))
+
+
+class Watch(Protocol):
+    """What looks at a network while it learns; its state goes into checkpoints."""
+
+    @property
+    def over(self) -> bool:
+        """Whether training is to end."""
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What the progress bar says of the last look."""
+
+    def look(self, network: nn.Module) -> None:
+        """Look at the network after one more epoch."""
+
+    def leave(self, network: nn.Module) -> None:
+        """Put the network into the state in which training leaves it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been seen, as a checkpoint keeps it."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
 
 
 class EarlyStopping:
@@ -118,6 +146,15 @@ class EarlyStopping:
         network.train()
         if int(np.argmin(self.history)) == len(self.history) - 1:
             self.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    @property
+    def told(self) -> dict[str, float]:
+        """Return the last loss on what was kept from training."""
+        return {"kept": self.history[-1]}
+
+    def leave(self, network: nn.Module) -> None:
+        """Put the network of the least loss back."""
+        network.load_state_dict(self.best)
 
     @property
     def over(self) -> bool:

@@ -1,6 +1,7 @@
 """What a score is worth: anomaly classes, metrics, the honest score and cross-validation."""
 
 from xgeoanom.evaluation.boundary_recall import boundary_recall
+from xgeoanom.evaluation.calibration import calibration_curve
 from xgeoanom.evaluation.classical_suite import classical_suite
 from xgeoanom.evaluation.classify import classify
 from xgeoanom.evaluation.compare import compare
@@ -35,6 +36,7 @@ __all__ = [
     "auc_z",
     "average_precision",
     "boundary_recall",
+    "calibration_curve",
     "capture_at",
     "capture_band",
     "capture_curve",

@@ -51,16 +51,26 @@ def random_mask(
     >>> random_mask(2, 25, 0.75, torch.Generator().manual_seed(0)).shape
     torch.Size([2, 6])
     """
+    n_visible = count_visible(n_tokens, ratio)
+    order = torch.rand(b, n_tokens, generator=generator, device=generator.device)
+    if empty is not None:
+        order = order + empty.to(order.device)
+    return order.argsort(dim=1)[:, :n_visible].sort(dim=1).values
+
+
+def count_visible(n_tokens: int, ratio: float) -> int:
+    """Return how many tokens stay visible where a share ``ratio`` is hidden.
+
+    >>> count_visible(25, 0.75)
+    6
+    """
     n_visible = round((1 - ratio) * n_tokens)
     if not 0 < n_visible < n_tokens:
         raise XGeoAnomError(
             f"ratio={ratio} leaves {n_visible} of {n_tokens} tokens visible; "
             "some must be seen and some hidden; try ratio=0.75"
         )
-    order = torch.rand(b, n_tokens, generator=generator, device=generator.device)
-    if empty is not None:
-        order = order + empty.to(order.device)
-    return order.argsort(dim=1)[:, :n_visible].sort(dim=1).values
+    return n_visible
 
 
 class Decoder(nn.Module):
@@ -223,6 +233,12 @@ class MaskedAutoencoder(nn.Module):
         return torch.where(self.binary.repeat_interleave(self.patch**2), entropies, squares)
 
 
+def hidden_cells(visible: Tensor, patch: int, side: int) -> Tensor:
+    """Return which cells of windows lie in hidden tokens: bool ``(b, side, side)``."""
+    hidden = _hidden(visible, (side // patch) ** 2)
+    return unpatchify(hidden[..., None].expand(-1, -1, patch**2), patch)[:, 0]
+
+
 def carry_over(
     source: MaskedAutoencoder, target: MaskedAutoencoder, bands: Sequence[int | None]
 ) -> None:
@@ -255,7 +271,12 @@ def carry_over(
 
 
 def _rest(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: v for name, v in state.items() if name not in OF_BANDS and name != "binary"}
+    """Return the layers that know nothing of bands."""
+    return {
+        name: v
+        for name, v in state.items()
+        if name.startswith(("encoder.", "decoder.")) and name not in OF_BANDS
+    }
 
 
 def _hidden(visible: Tensor, n_tokens: int) -> Tensor:

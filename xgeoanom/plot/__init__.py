@@ -10,6 +10,7 @@ from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
 from xgeoanom.plot.metrics import metric_boxes, radar
 from xgeoanom.plot.quality import control_chart, thompson_howarth
 from xgeoanom.plot.ranking import comparison
+from xgeoanom.plot.reliability import calibration
 from xgeoanom.plot.summaries import censoring, correlation
 from xgeoanom.plot.superpixel_map import superpixel_boundaries
 from xgeoanom.plot.survey import samples
@@ -18,6 +19,7 @@ from xgeoanom.plot.variogram import variogram
 
 __all__ = [
     "biplot",
+    "calibration",
     "capture",
     "censoring",
     "class_map",

@@ -168,3 +168,13 @@ def robust_norm(values: np.ndarray, *, log: bool) -> tuple[Normalize, str]:
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
     norm = LogNorm(low, high) if log and low > 0 else Normalize(low, high)
     return norm, ends.get((bool(below), bool(above)), "neither")
+
+
+def unit_square(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
+    """Return square axes from 0 to 1 with the diagonal of chance, drawn once."""
+    ax = new_axes(ax)
+    if not ax.lines:
+        ax.axline((0, 0), slope=1, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    plain(ax)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    return ax

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from xgeoanom.errors import LabelError
 from xgeoanom.evaluation.metrics import capture_curve, roc_curve
-from xgeoanom.plot.axes import FAINT, INK, new_axes, plain
+from xgeoanom.plot.axes import FAINT, INK, new_axes, plain, unit_square
 
 AREAS = (0.05, 0.15, 0.30)  # the anomaly classes of Zhang, Zuo, Xiong (2021)
 SWEEP_SIZE = (6.0, 3.6)
@@ -58,7 +58,7 @@ def roc(
     else:
         curve = roc_curve(score, labels)
     name = label or getattr(score, "name", None) or "score"
-    ax = _unit_square(ax, "False positive rate", "True positive rate")
+    ax = unit_square(ax, "False positive rate", "True positive rate")
     ax.plot(
         curve["false_positive_rate"],
         curve["true_positive_rate"],
@@ -107,7 +107,7 @@ def capture(
     if deposits is None and "area" not in score.dims:
         raise LabelError("deposits=None: a score needs deposits; or give a capture_curve")
     curve = score if deposits is None else capture_curve(score, deposits)
-    ax = _unit_square(ax, "Share of area", "Deposits captured")
+    ax = unit_square(ax, "Share of area", "Deposits captured")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(xmax=1))
     steps = np.searchsorted(curve["area"], AREAS, side="right") - 1
@@ -211,14 +211,4 @@ def window_sweep(sweep: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(at, names)
     ax.set(xlabel="Dual window (inner, outer), cells", ylabel="AUC")
     ax.set(xlim=(-0.6, aucs.size - 0.4), ylim=(base, np.nanmax(aucs) + 0.12 * (1 - base)))
-    return ax
-
-
-def _unit_square(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
-    """Return square axes from 0 to 1 with the diagonal of chance, drawn once."""
-    ax = new_axes(ax)
-    if not ax.lines:
-        ax.axline((0, 0), slope=1, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    plain(ax)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     return ax
