@@ -122,7 +122,9 @@ def test_a_checkpoint_needs_a_seed(cube, tmp_path):
 
 
 def test_a_survey_on_disk_gives_the_same_network(cube, undisturbed, tmp_path):
-    cube.chunk(element=-1, y=7, x=9).to_dataset(name="clr").to_zarr(tmp_path / "survey.zarr")
+    cube.chunk(element=-1, y=7, x=9).to_dataset(name="clr").to_zarr(
+        tmp_path / "survey.zarr", zarr_format=2
+    )
     lazy = xr.open_zarr(tmp_path / "survey.zarr", decode_coords="all")["clr"]
     assert lazy.chunks is not None
     assert_same_fit(Small().fit(lazy), undisturbed)

@@ -85,4 +85,6 @@ def test_logits_are_the_heads_and_memory_is_kept():
     network.remember(torch.randn(3, 4), torch.arange(3))
     assert {"seen", "reach"} <= network.state_dict().keys()
     other = copy.deepcopy(network)
-    assert torch.equal(other.dissimilarity(network.encoder(x)), network.dissimilarity(other.encoder(x)))
+    assert torch.equal(
+        other.dissimilarity(network.encoder(x)), network.dissimilarity(other.encoder(x))
+    )

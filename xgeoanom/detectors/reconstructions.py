@@ -115,10 +115,11 @@ def band_table(detector: Detector) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each band, named by its index ``element``. ``unit``; ``kind``, "continuous" or
-        "binary"; then, in that unit, ``lowest`` and ``highest``, the fences to which values
-        beyond are drawn, infinite without any, and ``mean`` and ``scale`` of what lies inside:
-        the network reads ``(value - mean) / scale``. Binary bands are read as they are.
+        A row for each band, named by its index ``element``. ``unit``, as the cube says; ``kind``,
+        "continuous" or "binary"; then in the cube's values, of a log-ratio those of the log-ratio,
+        ``mean`` and ``scale``, and ``lowest`` and ``highest``, the fences to which values beyond
+        are drawn, infinite without any: the network reads ``(value - mean) / scale`` of values
+        inside the fences. Binary bands are read as they are.
 
     Raises
     ------

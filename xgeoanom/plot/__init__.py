@@ -1,5 +1,6 @@
 """Figures: maps, curves and survey points; each function returns its Axes."""
 
+from xgeoanom.plot.attribution_panels import attribution_bars, attributions
 from xgeoanom.plot.components import biplot
 from xgeoanom.plot.curves import capture, roc, training, window_sweep
 from xgeoanom.plot.evidence import density_law
@@ -10,6 +11,7 @@ from xgeoanom.plot.maps import class_map, element_map, score_map, window_maps
 from xgeoanom.plot.metrics import metric_boxes, radar
 from xgeoanom.plot.quality import control_chart, thompson_howarth
 from xgeoanom.plot.ranking import comparison
+from xgeoanom.plot.reconstruction_panels import reconstructions
 from xgeoanom.plot.reliability import calibration
 from xgeoanom.plot.summaries import censoring, correlation
 from xgeoanom.plot.superpixel_map import superpixel_boundaries
@@ -18,6 +20,8 @@ from xgeoanom.plot.target_maps import element_mask, kept_kernels, target_cam_map
 from xgeoanom.plot.variogram import variogram
 
 __all__ = [
+    "attribution_bars",
+    "attributions",
     "biplot",
     "calibration",
     "capture",
@@ -37,6 +41,7 @@ __all__ = [
     "patch_maps",
     "predicted_observed",
     "radar",
+    "reconstructions",
     "roc",
     "samples",
     "score_map",

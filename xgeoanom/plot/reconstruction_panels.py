@@ -95,9 +95,10 @@ def _grid(n_rows: int) -> np.ndarray:
 def _draw_row(row: np.ndarray, one: xr.Dataset) -> None:
     original, seen = one["original"], one["seen"]
     hidden = original.notnull() & seen.isnull()
-    # Networks need not learn to rebuild what they see.
-    shown = {"original": original, "seen": seen, "rebuilt": seen.fillna(one["rebuilt"])}
-    norm, extend = robust_norm(np.stack([original, shown["rebuilt"]]), log=False)
+    # Networks need not learn to rebuild what they see, nor what is not known.
+    rebuilt = seen.fillna(one["rebuilt"]).where(original.notnull())
+    shown = {"original": original, "seen": seen, "rebuilt": rebuilt}
+    norm, extend = robust_norm(np.stack([original, rebuilt]), log=False)
     unit = length_unit(one)[1]
     for part, ax in zip(PARTS, row, strict=True):
         image = draw_raster(ax, shown[part], cmap=ELEMENT_COLOURS, norm=norm)
