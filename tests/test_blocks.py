@@ -16,6 +16,7 @@ from xgeoanom.blocks import (
     gather_windows,
     map_grid,
     map_halo,
+    read_block,
     run_all,
 )
 
@@ -140,6 +141,38 @@ def test_gather_reads_only_the_chunks_it_needs():
     cube = da.map_blocks(block, chunks=((2,), (5,) * 8, (5,) * 8), dtype=float)
     gather(cube, np.array([2]), np.array([2]), halo=1)
     assert set(read) == {(0, 0, 0)}
+
+
+@given(st.data(), st.integers(0, 12), st.sampled_from(["float32", "float64", "int16", "bool"]))
+@settings(deadline=None, max_examples=30)
+def test_a_block_is_a_padded_slice(data, halo, dtype):
+    shape = ny, nx = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    parts = []
+    for size in shape:
+        start = data.draw(st.integers(0, size - 1))
+        parts.append(slice(start, data.draw(st.integers(start + 1, size))))
+    cube = (10 * np.random.default_rng(0).random((3, ny, nx))).astype(dtype)
+    padded = np.pad(
+        cube.astype("float64"), [(0, 0), (halo, halo), (halo, halo)], constant_values=np.nan
+    )
+    expected = padded[(slice(None), *(slice(p.start, p.stop + 2 * halo) for p in parts))]
+    chunk = data.draw(st.integers(1, 5))
+    for given_cube in (cube, da.from_array(cube, chunks=(2, chunk, chunk))):
+        block = read_block(given_cube, *parts, halo=halo)
+        np.testing.assert_array_equal(block, expected)
+        assert block.dtype == (dtype if dtype.startswith("float") else "float64")
+
+
+def test_a_block_reads_only_the_chunks_it_needs():
+    read = []
+
+    def block(block_info=None):
+        read.append(block_info[None]["chunk-location"])
+        return np.zeros(block_info[None]["chunk-shape"])
+
+    cube = da.map_blocks(block, chunks=((2,), (5,) * 8, (5,) * 8), dtype=float)
+    read_block(cube, slice(5, 10), slice(36, 40), halo=1)
+    assert sorted(read) == [(0, row, 7) for row in (0, 1, 2)]
 
 
 @pytest.mark.parametrize("chunks", [None, (3, 4, 5), (1, 20, 2)])

@@ -64,7 +64,7 @@ def test_lazy_in_lazy_out(make, cube, labels, no_compute):
     with nullcontext() if reads_all else no_compute():
         maps = detector.predict(lazy)
     assert maps["score"].chunks is not None
-    xr.testing.assert_allclose(maps.compute(), detector.predict(cube), rtol=1e-5, atol=1e-6)
+    xr.testing.assert_allclose(maps.compute(), detector.predict(cube), rtol=1e-5, atol=1e-5)
 
 
 @every

@@ -3,7 +3,7 @@
     python docs/experiments/speed_mim.py [--smallest] [--output docs/experiments/results]
 
 A masked autoencoder learns from windows that are read from chunks in Zarr while it learns; and in a
-plain loop from as many windows that lie in memory, cut beforehand. In turn, at one thread, so that a
+plain loop from as many windows that lie in memory, cut beforehand. In turn, at one thread: a
 busy machine slows both; medians. Then pretraining on surveys of several sizes, each in a process of
 its own. Memory is the most that the process takes in all, torch and its libraries among it.
 """

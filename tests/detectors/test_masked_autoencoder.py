@@ -1,4 +1,4 @@
-"""The masked autoencoder as a detector: scores by hand, scaling, bands of zeros and ones, errors."""
+"""The masked autoencoder as a detector: scores by hand, scaling, binary bands, errors."""
 
 from functools import partial
 
@@ -101,8 +101,8 @@ def test_the_cell_itself_is_not_seen(cube, fitted):
 
 def test_a_planted_cell_stands_out(cube):
     planted = small_cube(elements=ELEMENTS)
-    planted[0, 11, 7] += 30.0  # drawn in to the fence
-    detector = Small(epochs=4).fit(planted)
+    planted[0, 11, 7] += 30.0
+    detector = Small(epochs=4, fences=None).fit(planted)
     score = detector.predict(planted)["score"]
     assert np.unravel_index(score.values.argmax(), score.shape) == (11, 7)
     at = [(planted.x[7].item(), planted.y[11].item())]
@@ -201,7 +201,7 @@ def test_rare_values_of_a_band_are_kept():
     assert (Small(epochs=1).fit(constant).standardise(constant.values)[0] == 0).all()
 
 
-# --------------------------------------------------------------------------- bands of zeros and ones
+# ---------------------------------------------------------------------------------- binary bands
 
 
 def test_binary_bands_stay_as_they_are_and_are_rebuilt_as_probabilities():

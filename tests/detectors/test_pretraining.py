@@ -51,7 +51,7 @@ def undisturbed(cube):
 
 
 def waves(ny=30, nx=30):
-    """Return a survey in which each cell follows from those around it, and each band from another."""
+    """Return a survey in which each cell follows from those around it."""
     cube = small_cube(ny, nx, elements=("Au", "As", "Cu"))
     y, x = np.mgrid[:ny, :nx]
     wave = np.sin(y / 3) + np.cos(x / 4)

@@ -125,3 +125,87 @@ def test_a_watch_goes_on_from_its_state():
     assert other.over
     assert other.history == [3.0, 1.0, 2.0, 1.5]
     assert watch.history == [3.0, 1.0, 2.0]
+
+
+def seen_by(order_of, **more):
+    """Return what ``train`` asks the loss of, epoch by epoch."""
+    network, batches = torch.nn.Linear(1, 1), []
+
+    def loss(batch):
+        batches.append(batch.tolist())
+        return network.weight.sum() ** 2
+
+    history = train(
+        network,
+        loss,
+        6,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        epochs=2,
+        batch_size=4,
+        rng=np.random.default_rng(0),
+        order_of=order_of,
+        **more,
+    )
+    assert len(history) == 2
+    return batches
+
+
+def test_an_epoch_may_visit_some_in_an_order_of_its_own():
+    states = []
+
+    def order_of(generator):
+        states.append(torch.rand(1, generator=generator).item())
+        return torch.tensor([5, 3, 4, 1, 9])
+
+    assert seen_by(order_of) == [[5, 3, 4, 1, 9]] * 2  # no last batch of one
+    assert states[0] != states[1]
+    assert seen_by(order_of)
+    assert states[2:] == states[:2]  # the stream of the run
+    every = seen_by(lambda generator: torch.randperm(6, generator=generator))
+    assert every == seen_by(None)
+    assert sorted(every[0] + every[1]) == [0, 1, 2, 3, 4, 5]
+
+
+class Sober:
+    """Looks, and ends after its first look."""
+
+    def __init__(self):
+        self.looks, self.left, self.told = [], 0, {"seen": 1.0}
+
+    @property
+    def over(self):
+        return len(self.looks) == 1
+
+    def look(self, network):
+        self.looks.append(network.weight.item())
+
+    def leave(self, network):
+        self.left += 1
+        torch.nn.init.ones_(network.weight)
+
+
+def test_a_watch_looks_ends_and_leaves():
+    network, watch = torch.nn.Linear(1, 1, bias=False), Sober()
+    history = train(
+        network,
+        lambda batch: (network.weight - 3).square().sum(),
+        4,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.5),
+        epochs=9,
+        batch_size=4,
+        rng=np.random.default_rng(0),
+        watch=watch,
+    )
+    assert len(history) == 1
+    assert watch.looks == [pytest.approx(3)]  # a step of Newton's, then the look
+    assert watch.left == 1
+    assert network.weight.item() == 1
+    assert not network.training
+
+
+def test_early_stopping_tells_its_last_loss():
+    losses = iter([3.0, 1.0])
+    watch = EarlyStopping(lambda: torch.tensor(next(losses)), patience=2)
+    for expected in (3.0, 1.0):
+        watch.look(torch.nn.Linear(1, 1))
+        assert watch.told == {"kept": expected}

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from torch.nn import functional as F
 
 from xgeoanom.errors import WindowError, XGeoAnomError
+from xgeoanom.nets import mae
 from xgeoanom.nets.mae import LOSSES, MaskedAutoencoder, carry_over, random_mask
 from xgeoanom.nets.vit import patchify
 
@@ -80,6 +81,28 @@ def test_empty_tokens_are_hidden_first():
 def test_a_ratio_must_leave_something_to_see_and_to_guess(ratio):
     with pytest.raises(XGeoAnomError, match=f"ratio={ratio}.*try ratio=0.75"):
         random_mask(2, 25, ratio, generator())
+
+
+@given(st.integers(2, 200), st.floats(0, 1))
+def test_visible_tokens_are_counted(n_tokens, ratio):
+    """The nearest whole number to the share that is seen."""
+    seen = (1 - ratio) * n_tokens
+    if 0.5 < seen < n_tokens - 0.5:
+        assert abs(mae.count_visible(n_tokens, ratio) - seen) <= 0.5
+    elif seen not in (0.5, n_tokens - 0.5):
+        with pytest.raises(XGeoAnomError, match="some must be seen and some hidden"):
+            mae.count_visible(n_tokens, ratio)
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3])
+def test_hidden_cells_are_those_of_hidden_tokens(patch):
+    visible = random_mask(4, 4, 0.5, generator())
+    side = 2 * patch
+    hidden = mae.hidden_cells(visible, patch, side)
+    assert hidden.shape == (4, side, side)
+    for b, row, col in np.ndindex(4, side, side):
+        token = row // patch * 2 + col // patch
+        assert hidden[b, row, col] == (token not in visible[b])
 
 
 # --- the network
@@ -322,6 +345,17 @@ def test_carried_over_bands_rebuild_alike():
     torch.testing.assert_close(target.encode(x[:, [1, 0]]), source.encode(x))
     expected = source.reconstruct(x, visible)[:, [1, 0]]
     torch.testing.assert_close(target.reconstruct(x[:, [1, 0]], visible), expected)
+
+
+def test_what_others_keep_beside_it_is_not_carried_over():
+    source, target = small(), small()
+    source.register_buffer("usual_error", torch.tensor(3.0))
+    carry_over(source, target, [0, 1])
+    assert "usual_error" not in target.state_dict()
+    target.register_buffer("usual_error", torch.tensor(1.0))
+    carry_over(source, target, [0, 1])
+    assert target.usual_error == 1
+    assert torch.equal(target.encoder.cls, source.encoder.cls)
 
 
 def test_new_bands_stay_as_they_are():

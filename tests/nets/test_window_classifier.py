@@ -47,15 +47,15 @@ def test_reach_and_dissimilarity_against_naive_loops(n, n_groups, seed):
 
 @pytest.mark.parametrize("n", [3, 300])
 def test_what_was_seen_is_like_itself(n):
-    """To the last bit, whatever the number of codes: maps must not depend on their blocks."""
+    """Whatever the number of codes: maps must not depend on their blocks."""
     codes = 8 + torch.randn(n, 4, generator=torch.Generator().manual_seed(0))
     network = classifier()
     network.remember(codes, torch.arange(n))
-    assert (network.dissimilarity(codes) == 0).all()
+    assert network.dissimilarity(codes).max() < 1e-6
     assert network.dissimilarity(codes + 100).min() > 1
     whole = network.dissimilarity(codes + 0.5)
     parts = torch.cat([network.dissimilarity(part) for part in (codes + 0.5).split(2)])
-    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=1e-6)
     assert network.dissimilarity(codes[:0]).shape == (0,)
 
 

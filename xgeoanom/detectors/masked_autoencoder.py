@@ -5,6 +5,7 @@ mapping", arXiv 2406.12756, pretraining. Sizes marked "released" are those of th
 that were released in June 2024; the text names few.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -34,6 +35,9 @@ MOST_SCALED = 100_000  # cells that mean, spread and quartiles come from
 ENCODER_SIZES = ("window", "patch", "width", "depth", "heads")
 DECODER_SIZES = ("decoder_width", "decoder_depth", "decoder_heads")
 MOST_USUAL = 5000  # windows that the usual error comes from
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -111,7 +115,13 @@ class MaskedWindows(Detector):
     def stream_of(self, cube: Any, known: np.ndarray) -> WindowStream:
         """Return the windows around the ``known`` cells of a cube."""
         halo = self.footprint.halo
-        return WindowStream(cube.data, known, self.standardise, halo=halo, most=self.most)
+        stream = WindowStream(cube.data, known, self.standardise, halo=halo, most=self.most)
+        logger.info(
+            "%d windows an epoch, %.0f MB of blocks in memory",
+            len(stream),
+            stream.most_bytes / 1e6,
+        )
+        return stream
 
     def learn_windows(
         self, network: mae.MaskedAutoencoder, stream: WindowStream, rng: np.random.Generator

@@ -202,7 +202,7 @@ class MIM(MaskedWindows):
         free = np.flatnonzero((labels.values == UNLABELLED) & self.valid_.values)
         if not free.size:
             raise LabelError("labels leave no unlabelled cell to draw from; label some 0 instead")
-        free = rng.permutation(free)[:MOST_CANDIDATES]
+        free = free[rng.choice(free.size, size=min(free.size, MOST_CANDIDATES), replace=False)]
         deposits = np.flatnonzero(labels.values == DEPOSIT)
         if band != (0.0, 1.0):
             bands = self._bands(cube, free), self._bands(cube, deposits)
@@ -273,11 +273,14 @@ class MIM(MaskedWindows):
             missing = part.isnan()
             end = part.nan_to_num()
 
-            def logit(x: Tensor, missing: Tensor = missing) -> Tensor:
+            # Squares make steps short near the start, where layer norms bend the most.
+            def logit(share: Tensor, end: Tensor = end, missing: Tensor = missing) -> Tensor:
+                x = end * share.square()
                 logits: Tensor = network(x.masked_fill(missing, torch.nan))
                 return logits
 
-            found = integrated_gradients(logit, torch.zeros_like(end), end, steps=STEPS)
+            start, whole = torch.zeros_like(end), torch.ones_like(end)
+            found = integrated_gradients(logit, start, whole, steps=STEPS)
             shares.append(found.sum(dim=(2, 3)).numpy())
         return np.concatenate(shares)
 

@@ -12,6 +12,7 @@ from xgeoanom.detectors.training import train
 from xgeoanom.detectors.window_stream import WindowStream
 from xgeoanom.nets.mae import MaskedAutoencoder, hidden_cells, random_mask
 from xgeoanom.nets.reconstruction import psnr, ssim
+from xgeoanom.nets.vit import patchify
 from xgeoanom.seeding import torch_seed
 
 if TYPE_CHECKING:
@@ -119,6 +120,6 @@ class ReconstructionWatch:
 
 def masked(network: MaskedAutoencoder, x: Tensor, ratio: float, seed: int) -> Tensor:
     """Return the visible tokens of windows, the same for the same seed."""
-    n_tokens = (x.shape[-1] // network.patch) ** 2
+    empty = patchify(x, network.patch).isnan().all(dim=2)
     generator = torch.Generator().manual_seed(seed)
-    return random_mask(len(x), n_tokens, ratio, generator).to(x.device)
+    return random_mask(len(x), empty.shape[1], ratio, generator, empty).to(x.device)

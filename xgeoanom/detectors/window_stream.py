@@ -84,6 +84,12 @@ class WindowStream:
         """Return how many windows an epoch has."""
         return self._most
 
+    @property
+    def most_bytes(self) -> int:
+        """Return what the blocks in memory take, at most: a pool, the next, some of the last."""
+        side = SIDE + 2 * self._halo
+        return min(3 * POOL, len(self._sizes)) * self._cube.shape[0] * side**2 * 4
+
     def order(self, generator: torch.Generator) -> Tensor:
         """Draw the cells of an epoch, those of some blocks after those of others."""
         blocks = torch.randperm(len(self._sizes), generator=generator).numpy()

@@ -55,6 +55,6 @@ class WindowClassifier(nn.Module):
 
     def dissimilarity(self, codes: Tensor) -> Tensor:
         """Return the distance of codes from the nearest seen one, in units of the reach."""
-        # By matrix products, as cdist takes them, small distances are rough: good to choose alone.
-        nearest = self.seen[torch.cdist(codes, self.seen).argmin(dim=1)]
-        return (codes - nearest).norm(dim=1) / self.reach
+        # By matrix products, as cdist takes them, small distances of float32 are rough.
+        nearest = torch.cdist(codes.double(), self.seen.double()).amin(dim=1)
+        return (nearest / self.reach).to(codes.dtype)
