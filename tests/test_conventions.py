@@ -130,3 +130,18 @@ def test_provenance_survives_netcdf_and_zarr(tmp_path):
         assert {key: found[key] for key in attrs} == attrs
         assert json.loads(found["parameters"]) == {"inner": 5, "windows": [[3, 5]]}
         assert opened.rio.crs == raster.rio.crs
+
+
+def test_what_a_cube_must_share_with_the_fit():
+    cube = small_cube(6, 5).chunk(y=3)
+    expected = {"elements": ["Au", "As", "Cu", "Pb", "Zn", "Ag"], "units": ["ppm"] * 6}
+    assert cv.identity_of(cube) == {**expected, "log_ratio": "clr"}
+    assert cv.identity_of(cube.drop_vars("unit"))["units"] == ["unknown"] * 6
+    assert cv.identity_of(cube.drop_attrs())["log_ratio"] == "none"
+
+
+def test_kinds_of_bands():
+    cube = small_cube(6, 5)
+    assert cv.kinds_of(cube) == ["continuous"] * 6
+    kinds = ["binary", *["continuous"] * 5]
+    assert cv.kinds_of(cube.assign_coords(kind=("element", kinds)).chunk(y=3)) == kinds

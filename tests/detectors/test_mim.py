@@ -143,7 +143,7 @@ def test_files_that_do_not_fit(cube, labels, pretrained, tmp_path):
         Small(pretrained=tmp_path / "none").fit(cube, labels)
     binary = cube.assign_coords(kind=("element", ["binary"] + ["continuous"] * 5))
     binary = binary.where(binary.element != "Au", (binary > 0).where(binary.notnull()))
-    with pytest.raises(XGeoAnomError, match="binary in one network alone"):
+    with pytest.raises(CubeError, match=r"knows \['Au'\] as bands of another kind"):
         Small(pretrained=pretrained).fit(binary, labels)
 
 

@@ -104,7 +104,7 @@ def _kept(
     kept[positive] = held_out(deposit[positive], share, rng, whole=True)
     if kept.any():
         kept[~positive] = held_out(deposit[~positive], share, rng, whole=False)
-    return kept
+    return kept if (~kept & ~positive).any() else np.zeros_like(kept)
 
 
 def _balanced(training: np.ndarray, positive: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ from xgeoanom.detectors.block_windows import BATCH, map_windows
 from xgeoanom.detectors.detect import detect
 from xgeoanom.detectors.head_training import learn_head
 from xgeoanom.detectors.likely_negatives import likely_negatives
-from xgeoanom.detectors.masked_autoencoder import MaskedWindows, read_pretrained
+from xgeoanom.detectors.masked_autoencoder import read_pretrained
+from xgeoanom.detectors.masked_windows import MaskedWindows
 from xgeoanom.detectors.settings import check_choice, check_number, check_path, check_whole
 from xgeoanom.detectors.training import seeded
 from xgeoanom.detectors.training_set import examples_of
@@ -178,8 +179,11 @@ class MIM(MaskedWindows):
             return {}
         self._stop = threading.Event()
         chosen = device.choose(self.device)
-        with device.on(chosen), self.stream_of(cube, self.valid_.values) as stream:
-            history = self.learn_windows(network.to(chosen), stream, rng)
+        try:
+            with device.on(chosen), self.stream_of(cube, self.valid_.values) as stream:
+                history = self.learn_windows(network.to(chosen), stream, rng)
+        finally:
+            del self._stop
         network.cpu()
         return {"pretraining": history}
 
@@ -207,6 +211,10 @@ class MIM(MaskedWindows):
         if band != (0.0, 1.0):
             bands = self._bands(cube, free), self._bands(cube, deposits)
             free = free[likely_negatives(*bands, band)]
+        if not free.size:
+            raise LabelError(
+                f"band={self.band} leaves no negative; widen it, or label some cells 0"
+            )
         mask = np.zeros(labels.shape, dtype=bool)
         mask.ravel()[free[: self.negatives * len(deposits)]] = True
         return mask

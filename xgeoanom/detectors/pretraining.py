@@ -16,7 +16,7 @@ from xgeoanom.nets.vit import patchify
 from xgeoanom.seeding import torch_seed
 
 if TYPE_CHECKING:
-    from xgeoanom.detectors.masked_autoencoder import MaskedWindows
+    from xgeoanom.detectors.masked_windows import MaskedWindows
 
 WATCHED = 512  # windows whose reconstruction is judged after each epoch
 WEIGHT_DECAY = 1e-2  # released

@@ -11,7 +11,8 @@ from torch import Tensor
 from xgeoanom.conventions import BINARY, CONTINUOUS, ELEMENT
 from xgeoanom.detectors.base import Detector
 from xgeoanom.detectors.explain import checked_for, known_cells
-from xgeoanom.detectors.masked_autoencoder import MaskedAutoencoder, MaskedWindows
+from xgeoanom.detectors.masked_autoencoder import MaskedAutoencoder
+from xgeoanom.detectors.masked_windows import MaskedWindows
 from xgeoanom.detectors.patch_maps import Places, on_the_ground
 from xgeoanom.detectors.pretraining import masked
 from xgeoanom.errors import XGeoAnomError
