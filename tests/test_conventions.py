@@ -145,3 +145,16 @@ def test_kinds_of_bands():
     assert cv.kinds_of(cube) == ["continuous"] * 6
     kinds = ["binary", *["continuous"] * 5]
     assert cv.kinds_of(cube.assign_coords(kind=("element", kinds)).chunk(y=3)) == kinds
+
+
+def test_a_kind_that_is_none():
+    with pytest.raises(CubeError, match=r"kind=\['binray'\] must be 'continuous' or 'binary'"):
+        cv.kinds_of(small_cube(6, 5).assign_coords(kind=("element", ["binray"] * 6)))
+
+
+@pytest.mark.parametrize("what", [None, 3, np.zeros((2, 2))])
+def test_what_is_no_xarray_object(what):
+    with pytest.raises(CubeError, match="is no cube"):
+        cv.cube_of(what)
+    with pytest.raises(GridError, match="labels is a .*; give a DataArray"):
+        cv.check_same_grid(what, small_cube(6, 5), "labels")

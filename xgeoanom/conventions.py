@@ -68,6 +68,8 @@ def cube_of(obj: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Return the lazy ``(element, y, x)`` cube of ``obj``; it is what ``ds.anom.cube`` gives."""
     if isinstance(obj, xr.DataArray):
         return obj.transpose(*_cube_dims(obj))
+    if not isinstance(obj, xr.Dataset):
+        raise CubeError(f"a {type(obj).__name__} is no cube; give a Dataset or a DataArray")
     cubes = [name for name, array in obj.data_vars.items() if set(array.dims) == set(CUBE_DIMS)]
     if len(cubes) > 1:
         raise CubeError(
@@ -219,7 +221,10 @@ def kinds_of(cube: xr.DataArray) -> list[str]:
     """Return the kind of each element; continuous where the cube does not say."""
     if KIND not in cube.coords:
         return [CONTINUOUS] * cube.sizes[ELEMENT]
-    return [str(kind) for kind in cube[KIND].compute(scheduler="synchronous").values]
+    kinds = [str(kind) for kind in cube[KIND].compute(scheduler="synchronous").values]
+    if wrong := set(kinds) - {CONTINUOUS, BINARY}:
+        raise CubeError(f"kind={sorted(wrong)} must be {CONTINUOUS!r} or {BINARY!r}")
+    return kinds
 
 
 def identity_of(cube: xr.DataArray) -> dict[str, Any]:
@@ -233,6 +238,8 @@ def identity_of(cube: xr.DataArray) -> dict[str, Any]:
 
 def check_same_grid(raster: xr.DataArray, like: xr.DataArray, argument: str) -> None:
     """Raise unless ``raster`` is ``(y, x)`` on the very grid and CRS of ``like``."""
+    if not isinstance(raster, xr.DataArray):
+        raise GridError(f"{argument} is a {type(raster).__name__}; give a DataArray (y, x)")
     if set(raster.dims) != {Y, X}:
         raise GridError(f"{argument} has dims {raster.dims}, not ('y', 'x')")
     for dim in (Y, X):

@@ -125,6 +125,9 @@ def test_what_is_refused():
         calibration_curve(score.where(score < 0.9, 2.0), labels)
     with pytest.raises(GridError, match="labels lies on another grid"):
         calibration_curve(score, labels[1:])
-    for n_bins in (0, 2.5, "ten"):
+    for wrong in (score.values, score.expand_dims(element=["Au"]), "score"):
+        with pytest.raises(GridError, match="score must be a DataArray"):
+            calibration_curve(wrong, labels)
+    for n_bins in (0, 2.5, "ten", True):
         with pytest.raises(XGeoAnomError, match="n_bins=.* must be a positive integer"):
             calibration_curve(score, labels, n_bins=n_bins)

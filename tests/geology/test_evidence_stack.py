@@ -254,3 +254,24 @@ def test_one_projected_grid_for_all():
         evidence_stack(variables(a=np.ones((2, 3))).assign_coords(x=[0.0, 1.0, 5.0]))
     with pytest.raises(CubeError, match="no names"):
         evidence_stack(small_cube().drop_vars("element").to_dataset(name="clr"))
+
+
+def test_cross_validation_hears_how_far_gridding_carried_values():
+    cube = small_cube(6, 5)
+    rasters = xr.Dataset({name: cube.isel(element=k, drop=True) for k, name in enumerate("ab")})
+    for name, reach in (("a", 500.0), ("b", 2500.0)):
+        rasters[name].attrs["interpolation_range"] = reach
+    assert evidence_stack(rasters).attrs["interpolation_range"] == 2500
+    assert "interpolation_range" not in evidence_stack(mixed()).attrs
+
+
+def test_concentrations_are_warned_of():
+    raw = small_cube(6, 5).assign_attrs(log_ratio="none").to_dataset(name="raw")
+    with pytest.warns(UserWarning, match="'raw' holds concentrations"):
+        evidence_stack(raw)
+
+
+def test_coords_of_a_lazy_stack_are_not_lazy():
+    stack = evidence_stack(mixed().chunk(y=5))
+    assert isinstance(stack["kind"].data, np.ndarray)
+    assert isinstance(stack["unit"].data, np.ndarray)

@@ -138,7 +138,7 @@ def attribution_summary(maps: xr.DataArray) -> pd.DataFrame:
     Raises
     ------
     XGeoAnomError
-        If ``maps`` has other dims.
+        If ``maps`` has other dims, or no value.
 
     Examples
     --------
@@ -151,6 +151,8 @@ def attribution_summary(maps: xr.DataArray) -> pd.DataFrame:
     """
     if not isinstance(maps, xr.DataArray) or set(maps.dims) != set(CUBE_DIMS):
         raise XGeoAnomError("maps is no (element, y, x) array; give what attribution_maps returns")
+    if maps.isnull().all():
+        raise XGeoAnomError("maps holds only missing cells; there is nothing to sum up")
     values = maps.transpose(Y, X, ELEMENT).values.astype("float64")
     values = values.reshape(-1, maps.sizes[ELEMENT])
     shares = pd.DataFrame(values, columns=pd.Index(maps[ELEMENT].values, name=ELEMENT))

@@ -62,7 +62,8 @@ class MaskedAutoencoder(MaskedWindows):
         Of AdamW, whose rate falls along a cosine.
     checkpoint : str or None
         Folder for the state of the training after each epoch. An interrupted fit, called again
-        with the same settings, seed and data, goes on from there to the same result.
+        with the same settings, seed and data, goes on from there to the same result. Files stay,
+        one for each run; delete the folder once the detector is saved.
 
     Notes
     -----

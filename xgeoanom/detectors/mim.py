@@ -55,9 +55,10 @@ class MIM(MaskedWindows):
     by deposits kept from training; it holds for the prevalence of the examples, not of the ground.
 
     Beside the score there are ``dropout_mean`` and ``dropout_std``, of its probability while parts
-    of the head are dropped at random, ``std``, the spread over draws, and ``dissimilarity``: how
-    far a cell's code lies from those learnt from. Above 1 it lies outside the area of
-    applicability (Meyer and Pebesma 2021).
+    of the head are dropped at random, ``std``, the spread over draws where there are several, and
+    ``dissimilarity``: how far a cell's code lies from those learnt from. Above 1 it lies outside
+    the area of applicability (Meyer and Pebesma 2021). The attr ``threshold`` is the score that
+    parts the kept deposits from negatives with the best F1, the mean over draws.
 
     Parameters
     ----------
@@ -65,8 +66,11 @@ class MIM(MaskedWindows):
     loss_on, fences, most, epochs, batch_size, learning_rate
         Of the pretraining, as in :class:`MaskedAutoencoder`. ``epochs=0`` leaves it out.
     pretrained : str or None
-        File of a saved :class:`MaskedAutoencoder` of the same sizes, to start from instead. Bands
-        that it does not know start untrained; bands that it alone knows are forgotten.
+        File of a saved :class:`MaskedAutoencoder` of the same ``window`` to ``decoder_heads``, to
+        start from instead; ``epochs`` and ``checkpoint`` then say nothing. Bands that it does not
+        know start untrained, and stay so unless ``tuned``; those that it alone knows are
+        forgotten. Values are scaled, and drawn to fences, as is usual on the cube given; its
+        cells should be as large as they were on the survey of the file.
     tuned : bool
         Whether the encoder learns with the head; else it stays as it is.
     background : {"likely", "random"}
@@ -92,7 +96,15 @@ class MIM(MaskedWindows):
         Share of the deposits, and of the negatives, kept from training. A single deposit is not
         kept; then training runs to its end, and the temperature is 1.
     checkpoint : str or None
-        Folder for the state of the pretraining after each epoch.
+        Folder for the state of the pretraining after each epoch, one file for each run; delete it
+        once the detector is saved.
+
+    Notes
+    -----
+    ``history_`` holds for each draw ``loss``, ``kept_loss``, ``temperature`` and ``threshold``;
+    the first also ``pretraining``, with the loss, PSNR and SSIM of each epoch, or ``known``, the
+    bands that a file knew. With a single deposit none is kept, and ``std`` tells of the negatives
+    and the head's chance alone.
 
     Examples
     --------
@@ -121,7 +133,7 @@ class MIM(MaskedWindows):
     extra: ClassVar[dict[str, str]] = {
         "dropout_mean": "mean probability over random dropout",
         "dropout_std": "spread of the probability over random dropout",
-        "dissimilarity": "distance from what was learnt from; above 1 outside of applicability",
+        "dissimilarity": "dissimilarity, above 1 outside of applicability",
     }
     _least_epochs: ClassVar[int] = 0
 
@@ -129,9 +141,10 @@ class MIM(MaskedWindows):
         super().__post_init__()
         for field, choices in _CHOICES.items():
             check_choice(field, getattr(self, field), choices)
-        for field in ("negatives", "passes", "head_epochs", "patience"):
+        for field in ("negatives", "head_epochs", "patience"):
             check_whole(field, getattr(self, field), 1)
-        check_whole("head_batch_size", self.head_batch_size, 2)  # batch normalisation needs two
+        for field in ("head_batch_size", "passes"):  # of one there is no spread
+            check_whole(field, getattr(self, field), 2)
         for field in ("smoothing", "dropout", "kept", "prior"):
             check_number(field, getattr(self, field), 1)
         check_number("head_learning_rate", self.head_learning_rate, float("inf"))
@@ -139,6 +152,7 @@ class MIM(MaskedWindows):
             raise XGeoAnomError(f"tuned={self.tuned!r} must be True or False")
         if self.prior == 0:
             raise XGeoAnomError(f"prior={self.prior} must lie between 0 and 1; try 0.02")
+        self.band = tuple(self.band) if isinstance(self.band, list) else self.band  # from JSON
         if not _rises(self.band):
             raise XGeoAnomError(f"band={self.band!r} must be two rising quantiles; try (0.3, 0.6)")
         check_path("pretrained", self.pretrained)
@@ -336,7 +350,7 @@ def mim(
     Returns
     -------
     xarray.Dataset
-        ``ds`` with ``<name>``, a probability, ``<name>_std``, its spread over draws,
+        ``ds`` with ``<name>``, a probability, of several draws ``<name>_std``, its spread,
         ``<name>_dropout_mean``, ``<name>_dropout_std`` and ``<name>_dissimilarity``; float32.
 
     Raises

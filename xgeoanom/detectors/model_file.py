@@ -80,9 +80,13 @@ def load(kind: type["Detector"], path: Path, *, device: str | None = None) -> An
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
+        if path.is_dir():
+            raise IsADirectoryError
         with safe_open(path, framework="pt") as file:
             held = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except IsADirectoryError as error:
+        raise ModelFileError(f"path={str(path)!r} is a folder; give a file") from error
     except FileNotFoundError as error:
         raise ModelFileError(f"path={str(path)!r} does not exist") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:

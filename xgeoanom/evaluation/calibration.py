@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from xgeoanom.conventions import BACKGROUND, DEPOSIT, UNLABELLED, X, Y, check_same_grid, provenance
-from xgeoanom.errors import LabelError, XGeoAnomError
+from xgeoanom.errors import GridError, LabelError, XGeoAnomError
 from xgeoanom.evaluation.prediction_area import wilson_interval
 
 LEVEL = 0.9
@@ -45,7 +45,7 @@ def calibration_curve(score: xr.DataArray, labels: xr.DataArray, *, n_bins: int 
     XGeoAnomError
         If a score lies outside [0, 1], or ``n_bins`` is no positive integer.
     GridError, CRSError
-        If labels lie on another grid.
+        If the score is no raster, or labels lie on another grid.
 
     References
     ----------
@@ -62,7 +62,7 @@ def calibration_curve(score: xr.DataArray, labels: xr.DataArray, *, n_bins: int 
     >>> curve["share"].values.round(2), round(curve.attrs["ece"], 3)
     (array([0.  , 0.67]), 0.167)
     """
-    if not isinstance(n_bins, Integral) or n_bins < 1:
+    if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
         raise XGeoAnomError(f"n_bins={n_bins!r} must be a positive integer; try n_bins=10")
     scores, is_deposit = _scored_classes(score, labels)
     edges = np.quantile(scores, np.linspace(0, 1, n_bins + 1)[1:-1])
@@ -98,6 +98,8 @@ def _curve(mean_score: np.ndarray, share: np.ndarray, n: np.ndarray, attrs: dict
 
 def _scored_classes(score: xr.DataArray, labels: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of positive and negative cells, and which are positive."""
+    if not isinstance(score, xr.DataArray) or set(score.dims) != {Y, X}:
+        raise GridError(f"score must be a DataArray (y, x), not {getattr(score, 'dims', score)}")
     check_same_grid(labels, score, "labels")
     values = score.transpose(Y, X).values.astype("float64")
     marks = labels.transpose(Y, X).values

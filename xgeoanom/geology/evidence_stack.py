@@ -1,5 +1,6 @@
 """Evidence of many kinds as one cube: geochemistry, distances, lithology and masks in bands."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ from xgeoanom.errors import EvidenceError
 CATEGORICAL = "categorical"
 KINDS = (CONTINUOUS, BINARY, CATEGORICAL)
 FILL = "_FillValue"
+REACH = "interpolation_range"
 
 
 def evidence_stack(rasters: xr.Dataset, *, kinds: Mapping[str, str] | None = None) -> xr.DataArray:
@@ -98,10 +100,20 @@ def evidence_stack(rasters: xr.Dataset, *, kinds: Mapping[str, str] | None = Non
         "long_name": "evidence",
         "units": "1",
         LOG_RATIO: "mixed",
+        **_reach(rasters),
         **provenance("evidence_stack", kinds=chosen),
     }
     check_cube(cube)
-    return (cube if cube.chunks is None else cube.chunk({ELEMENT: -1})).rename("evidence")
+    if cube.chunks is not None:
+        told = {name: cube[name] for name in (UNIT, KIND)}  # `chunk` would make them lazy
+        cube = cube.chunk({ELEMENT: -1}).assign_coords(told)
+    return cube.rename("evidence")
+
+
+def _reach(rasters: xr.Dataset) -> dict[str, float]:
+    """Return how far gridding carried values, at most: cross-validation must know."""
+    found = [float(one.attrs[REACH]) for one in rasters.values() if REACH in one.attrs]
+    return {REACH: max(found)} if found else {}
 
 
 def _bands(raster: xr.DataArray, name: str, kind: str | None) -> xr.DataArray:
@@ -193,6 +205,11 @@ def _check_rasters(rasters: xr.Dataset) -> None:
         )
     first = _layer(next(iter(rasters.values())))
     for name, raster in rasters.items():
+        if raster.attrs.get(LOG_RATIO) == "none":
+            warnings.warn(
+                f"{name!r} holds concentrations, not log-ratios; take xga.clr of it first",
+                stacklevel=3,
+            )
         check_same_grid(_layer(raster), first, repr(name))
         if raster.dtype.kind not in "biuf":
             raise EvidenceError(f"{name!r} holds {raster.dtype}, not numbers; code it by integers")

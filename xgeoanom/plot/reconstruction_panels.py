@@ -78,9 +78,12 @@ def _chosen(ds: xr.Dataset, elements: Sequence[str] | str | None, location: int)
     if location not in range(ds.sizes["location"]):
         raise XGeoAnomError(f"location={location!r} is not one of {ds.sizes['location']} places")
     known = ds[ELEMENT].values.tolist()
-    names = [elements] if isinstance(elements, str) else list(elements or known[:FEW])
+    chosen = known[:FEW] if elements is None else elements
+    names = [chosen] if isinstance(chosen, str) else list(chosen)
     if lacking := [name for name in names if name not in known]:
         raise XGeoAnomError(f"elements={lacking} are not among {known}")
+    if not names or len(set(names)) < len(names):
+        raise XGeoAnomError(f"elements={names} must name some, each once")
     one = ds[list(PARTS)].isel(location=location).sel({ELEMENT: names})
     return one.drop_vars([X, Y], errors="ignore").rename(dx=X, dy=Y)
 
