@@ -217,7 +217,7 @@ def figure(runs: pd.DataFrame, path: Path) -> None:
     held = runs[runs["folds"] == "deposits"]
     surveys = held["survey"].unique()
     fig, axes = plt.subplots(
-        1, len(surveys), figsize=(5.2 * len(surveys), 4), sharey=True, layout="constrained"
+        1, len(surveys), figsize=(4.6 * len(surveys) + 2, 4), sharey=True, layout="constrained"
     )
     for ax, name in zip(np.atleast_1d(axes), surveys, strict=True):
         for method, group in held[held["survey"] == name].groupby("method", sort=False):
@@ -229,7 +229,8 @@ def figure(runs: pd.DataFrame, path: Path) -> None:
         ax.set_xlabel("deposits shown")
         ax.spines[["top", "right"]].set_visible(False)
     np.atleast_1d(axes)[0].set_ylabel("honest AUC, least and most of the seeds")
-    np.atleast_1d(axes)[-1].legend(frameon=False, fontsize="small")
+    handles, names = np.atleast_1d(axes)[-1].get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside right center", frameon=False, fontsize="small")
     fig.savefig(path, dpi=100)
     plt.close(fig)
 

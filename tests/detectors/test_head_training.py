@@ -31,7 +31,8 @@ def examples(n_deposits=5, n_others=60, *, seed=0):
     label = np.repeat([1, 0], [3 * n_deposits, n_others]).astype("int8")
     deposit = np.r_[np.repeat(np.arange(n_deposits), 3), np.full(n_others, -1)]
     values = rng.normal(size=(len(label), 2, 3, 3)) + 2.0 * (label == 1)[:, None, None, None]
-    return values.astype("float32"), label, deposit
+    places = rng.uniform(0, 10_000, size=(len(label), 2))
+    return values.astype("float32"), label, deposit, places
 
 
 def learnt(network, *given_examples, seed=0, **settings):
@@ -43,9 +44,9 @@ def learnt(network, *given_examples, seed=0, **settings):
 # ----------------------------------------------------------------------------------- what is kept
 
 
-@given(st.integers(1, 6), st.integers(2, 50), st.floats(0, 0.9), st.integers(0, 99))
+@given(st.integers(1, 6), st.integers(10, 50), st.floats(0, 0.9), st.integers(0, 99))
 def test_deposits_are_kept_whole(n_deposits, n_others, share, seed):
-    _, label, deposit = examples(n_deposits, n_others)
+    _, label, deposit, _ = examples(n_deposits, n_others)
     positive = label == 1
     kept = _kept(positive, deposit, share, np.random.default_rng(seed))
     for number in range(n_deposits):
@@ -91,7 +92,7 @@ def _kept_by(given_examples):
     """The mask of the run above: its generator's first number seeds torch."""
     rng = np.random.default_rng(0)
     head_training.torch_seed(rng)
-    _, label, deposit = given_examples
+    _, label, deposit, _ = given_examples
     return _kept(label == 1, deposit, 0.25, rng)
 
 
@@ -99,15 +100,15 @@ def _kept_by(given_examples):
 
 
 def test_the_head_learns_and_a_frozen_encoder_does_not():
-    values, label, deposit = examples()
+    values, label, deposit, places = examples()
     network, before = classifier(), classifier()
-    learnt(network, values, label, deposit)
+    learnt(network, values, label, deposit, places)
     for name, tensor in network.encoder.state_dict().items():
         assert torch.equal(tensor, before.encoder.state_dict()[name]), name
     assert not torch.equal(network.head.dense1.weight, before.head.dense1.weight)
     assert not network.training
     tuned = classifier()
-    learnt(tuned, values, label, deposit, tuned=True)
+    learnt(tuned, values, label, deposit, places, tuned=True)
     assert not torch.equal(tuned.encoder.embed.weight, before.encoder.embed.weight)
     assert not tuned.encoder.training
     for one in (network, tuned):
@@ -152,9 +153,10 @@ def test_it_ends_without_a_gain():
 
 
 def test_positives_and_unlabelled_set_no_temperature():
-    values, label, deposit = examples()
+    values, label, deposit, places = examples()
     network = classifier()
-    history = learnt(network, values, np.where(label == 1, 1, -1), deposit, loss="nnpu", prior=0.2)
+    marks = np.where(label == 1, 1, -1)
+    history = learnt(network, values, marks, deposit, places, loss="nnpu", prior=0.2)
     assert (history["temperature"], history["threshold"]) == (1.0, 0.5)
     with torch.inference_mode():
         logits = network(torch.from_numpy(values))
@@ -184,7 +186,7 @@ def test_codes_in_parts_as_at_once(monkeypatch):
 
 def calibrated(seed, overlap, smoothing=0.3):
     """Return a calibrated classifier, what it learnt that from, and its logits before."""
-    values, label, _ = examples(4, 40, seed=seed)
+    values, label, *_ = examples(4, 40, seed=seed)
     values += overlap * np.random.default_rng(seed).normal(size=values.shape).astype("float32")
     network, positive = classifier(seed), label == 1
     windows = torch.from_numpy(values)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 WEIGHT_DECAY = 1e-2  # released
 MOST_SEEN = 2000  # codes that a cell is compared with
+PARTS = 5  # of the survey, between which codes are compared
 
 
 def learn_head(
@@ -33,6 +35,7 @@ def learn_head(
     values: np.ndarray,
     label: np.ndarray,
     deposit: np.ndarray,
+    places: np.ndarray,
     settings: "MIM",
     rng: np.random.Generator,
     stop: threading.Event,
@@ -40,7 +43,7 @@ def learn_head(
     """Train a classifier in place on windows; return its losses, temperature and threshold.
 
     ``values`` is ``(example, element, side, side)``; ``label`` is 1 for deposits; ``deposit``
-    numbers these, and is -1 elsewhere.
+    numbers these, and is -1 elsewhere; ``places`` is ``(example, 2)``.
     """
     where = next(network.parameters()).device
     generator = torch.Generator(where).manual_seed(torch_seed(rng))
@@ -78,7 +81,7 @@ def learn_head(
     for layer in dropouts:
         layer.generator = None  # type: ignore[assignment]
     network.eval()
-    _remember(network, windows[~kept], deposit[~kept], rng)
+    _remember(network, windows[~kept], places[~kept], rng)
     told = {"temperature": 1.0, "threshold": 0.5}
     if kept.any() and settings.loss == "bce":
         told = _calibrate(network, windows[kept], positive[kept], settings.smoothing)
@@ -126,13 +129,15 @@ def _loss(settings: "MIM") -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _remember(
-    network: WindowClassifier, windows: Tensor, deposit: np.ndarray, rng: np.random.Generator
+    network: WindowClassifier, windows: Tensor, places: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Let the network keep the codes that it learnt from; an example without a deposit is alone."""
+    """Let the network keep the codes that it learnt from, and in which part of the survey."""
     chosen = np.sort(rng.permutation(len(windows))[:MOST_SEEN])
-    groups = np.where(deposit >= 0, deposit, deposit.max() + 1 + np.arange(len(deposit)))[chosen]
+    n_parts = min(PARTS, len(np.unique(places[chosen], axis=0)))
+    clusters = KMeans(n_parts, n_init=1, random_state=int(rng.integers(2**31)))
+    parts = clusters.fit_predict(places[chosen])
     codes = codes_of(network, windows[torch.from_numpy(chosen)])
-    network.remember(codes, torch.from_numpy(groups).to(codes.device))
+    network.remember(codes, torch.from_numpy(parts).to(codes.device))
 
 
 @torch.inference_mode()

@@ -246,6 +246,7 @@ class MIM(MaskedWindows):
             examples["values"].values,
             examples["label"].values,
             examples["deposit"].values,
+            np.stack([examples["y"].values, examples["x"].values], axis=1),
             self,
             rng,
             self._stop,

@@ -37,10 +37,11 @@ class WindowClassifier(nn.Module):
         return logits
 
     def remember(self, codes: Tensor, groups: Tensor) -> None:
-        """Keep the codes of windows learnt from; ``groups`` says which of these belong together.
+        """Keep the codes of windows learnt from; ``groups`` are the parts of a survey they lie in.
 
-        The reach is the farthest that such a code lies from its nearest of another group, outliers
-        (beyond 1.5 interquartile ranges) left out: Meyer and Pebesma 2021, section 2.3.
+        The reach is the farthest that such a code lies from its nearest of another part, outliers
+        (beyond 1.5 interquartile ranges) left out: Meyer and Pebesma 2021, section 2.3. Neighbours
+        are alike whatever was learnt, and say nothing of how far that carries.
         """
         apart = torch.cdist(codes, codes)
         apart[groups[:, None] == groups] = torch.inf
