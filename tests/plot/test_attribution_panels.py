@@ -24,7 +24,7 @@ def maps(*, ascending=False):
         "x": X0 + np.arange(5) * 5e2,
     }
     array = xr.DataArray(values, coords, ("element", "y", "x"), "integrated_gradients")
-    array = array.assign_attrs(long_name="mim integrated_gradients").rio.write_crs(32650)
+    array = array.assign_attrs(long_name="mim integrated gradients").rio.write_crs(32650)
     return array.sortby("y") if ascending else array
 
 
@@ -45,7 +45,7 @@ def test_the_heaviest_elements_north_up(ascending):
         np.testing.assert_allclose(image.get_clim(), [-most, most])
     figure = panels[0].figure
     assert len(figure.axes) == 4  # one colour bar
-    assert figure.axes[-1].get_ylabel() == "mim integrated_gradients"
+    assert figure.axes[-1].get_ylabel() == "mim integrated gradients"
 
 
 def test_fewer_elements_than_asked_for():

@@ -83,7 +83,11 @@ def attribution_maps(
     kept = [name for name in (*CUBE_DIMS, "spatial_ref") if name in cube.coords]
     coords = {name: cube.coords[name] for name in kept}
     result = xr.DataArray(maps, dims=CUBE_DIMS, coords=coords, name=how)
-    result.attrs = {"long_name": f"{detector.name} {how}", "units": "1", **detector.provenance()}
+    result.attrs = {
+        "long_name": f"{detector.name} {how.replace('_', ' ')}",
+        "units": "1",
+        **detector.provenance(),
+    }
     return result.isel(turn)
 
 

@@ -29,7 +29,8 @@ def explain_at(
     shares = np.mean([explanation(detector, net, given) for net in detector.networks_], axis=0)
     coords = {name: cube.coords[name] for name in (ELEMENT, "spatial_ref") if name in cube.coords}
     result = xr.DataArray(shares, dims=("location", ELEMENT), coords=coords, name=how)
-    result.attrs = {"long_name": f"{detector.name} {how}", "units": "1", **detector.provenance()}
+    long_name = f"{detector.name} {how.replace('_', ' ')}"
+    result.attrs = {"long_name": long_name, "units": "1", **detector.provenance()}
     return result.assign_coords(
         {X: ("location", cube[X].values[cols]), Y: ("location", cube[Y].values[rows])}
     )

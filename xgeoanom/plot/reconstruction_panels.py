@@ -106,6 +106,7 @@ def _draw_row(row: np.ndarray, one: xr.Dataset) -> None:
     for part, ax in zip(PARTS, row, strict=True):
         image = draw_raster(ax, shown[part], cmap=ELEMENT_COLOURS, norm=norm)
         ax.set(xlabel=f"East of place ({unit})", ylabel=f"North of place ({unit})")
+        ax.locator_params(axis="x", nbins=4)
     grey = ListedColormap([HIDDEN_COLOUR])
     row[PARTS.index("seen")].imshow(
         hidden.where(hidden).transpose(Y, X).sortby([Y, X]),
