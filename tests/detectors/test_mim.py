@@ -14,6 +14,7 @@ from xgeoanom.detectors.likely_negatives import likely_negatives
 from xgeoanom.detectors.masked_autoencoder import MaskedAutoencoder
 from xgeoanom.detectors.mim import MIM, mim
 from xgeoanom.errors import CubeError, LabelError, ModelFileError, XGeoAnomError
+from xgeoanom.geology.evidence_stack import evidence_stack
 from xgeoanom.nets.mim_head import mc_dropout
 
 SIZES = {
@@ -374,3 +375,16 @@ def test_it_adds_its_layers(cube, labels):
     xr.testing.assert_identical(out[["clr", "labels"]], ds)
     assert out["mine"].attrs["method"] == "mim"
     assert "mine_std" in mim(ds, labels, window=3, name="mine", **params | {"draws": 2})
+
+
+def test_geochemistry_and_other_evidence_alike(cube, labels):
+    rock = (cube["x"] * 0 + (cube["y"] > cube["y"].mean()) + 1).transpose("y", "x")
+    rasters = cube.to_dataset(name="clr").assign(rock=rock.where(cube[0].notnull()))
+    stack = evidence_stack(rasters, kinds={"rock": "categorical"})
+    detector = Small(draws=1).fit(stack, labels)
+    maps = detector.predict(stack)
+    np.testing.assert_array_equal(maps["score"].notnull(), stack.notnull().all("element"))
+    place = [(float(cube["x"][9]), float(cube["y"][9]))]
+    shares = detector.explain(stack, place)
+    assert shares["element"].values.tolist() == [*cube["element"].values, "rock=1", "rock=2"]
+    assert (shares.sel(element=["rock=1", "rock=2"]) != 0).any()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xgeoanom.blocks import Footprint
 from xgeoanom.detectors.base import Detector, Explanation
 from xgeoanom.detectors.detect import detect
+from xgeoanom.detectors.explain import shares_of_squares
 from xgeoanom.detectors.training import train
 from xgeoanom.detectors.training_set import usual_ground
 from xgeoanom.errors import CubeError, LabelError, WindowError, XGeoAnomError
@@ -130,8 +131,7 @@ class _Rebuilder(Detector):
 
     def reconstruction_error(self, network: nn.Module, patches: np.ndarray) -> np.ndarray:
         """Share of each element in the squared error, ``(location, element)``, summing to 1."""
-        squares = np.square(self.residual(network, patches))
-        return squares / np.maximum(squares.sum(axis=1, keepdims=True), np.finfo("float32").tiny)
+        return shares_of_squares(self.residual(network, patches))
 
     def residual(self, network: nn.Module, patches: np.ndarray) -> np.ndarray:
         """Return what is not rebuilt, in standard deviations; above 0 is more than expected."""

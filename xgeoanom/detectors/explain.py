@@ -68,6 +68,14 @@ def known_cells(
     return rows, cols
 
 
+def shares_of_squares(residual: np.ndarray) -> np.ndarray:
+    """Return the share of each element in the squared error ``(location, element)``."""
+    squares = np.square(residual)
+    total = np.maximum(squares.sum(axis=1, keepdims=True), np.finfo("float32").tiny)
+    shares: np.ndarray = squares / total
+    return shares
+
+
 def patches_around(
     detector: "Detector", cube: xr.DataArray, rows: np.ndarray, cols: np.ndarray
 ) -> np.ndarray:

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xgeoanom.conventions import DEPOSIT
 from xgeoanom.detectors.base import Explanation
 from xgeoanom.detectors.block_windows import BATCH, map_windows
 from xgeoanom.detectors.detect import detect
+from xgeoanom.detectors.explain import shares_of_squares
 from xgeoanom.detectors.masked_windows import MaskedWindows
+from xgeoanom.detectors.training_set import usual_cells
 from xgeoanom.errors import CubeError, LabelError, XGeoAnomError
 from xgeoanom.nets import mae
 
@@ -91,9 +92,7 @@ class MaskedAutoencoder(MaskedWindows):
 
     def draw(self, cube: Any, labels: Any, evidence: Any, rng: np.random.Generator) -> Any:
         """Return the windows around cells of usual ground."""
-        marks = labels.values
-        background = marks == 0
-        usual = (background if background.any() else marks != DEPOSIT) & self.valid_.values
+        usual = usual_cells(labels, self.valid_)
         if usual.sum() < 2:
             raise LabelError(
                 f"labels leave {usual.sum()} cells without missing values to learn from; fill "
@@ -137,8 +136,7 @@ class MaskedAutoencoder(MaskedWindows):
 
     def reconstruction_error(self, network: nn.Module, patches: np.ndarray) -> np.ndarray:
         """Share of each element in the squared error, ``(location, element)``, summing to 1."""
-        squares = np.square(self.residual(network, patches))
-        return squares / np.maximum(squares.sum(axis=1, keepdims=True), np.finfo("float32").tiny)
+        return shares_of_squares(self.residual(network, patches))
 
     def residual(self, network: Any, patches: np.ndarray) -> np.ndarray:
         """Return what is not rebuilt, in standard deviations; above 0 is more than expected."""

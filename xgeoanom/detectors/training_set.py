@@ -113,6 +113,14 @@ def _known(raster: xr.DataArray, rows: np.ndarray, cols: np.ndarray) -> np.ndarr
     return values
 
 
+def usual_cells(labels: xr.DataArray, valid: xr.DataArray) -> np.ndarray:
+    """Return the labelled background or, without any, all valid cells but deposits: a mask."""
+    marks = labels.values
+    background = marks == BACKGROUND
+    usual: np.ndarray = (background if background.any() else marks != DEPOSIT) & valid.values
+    return usual
+
+
 def usual_ground(
     cube: xr.DataArray,
     labels: xr.DataArray,
@@ -125,13 +133,10 @@ def usual_ground(
 ) -> xr.Dataset:
     """Return standardised patches around cells from which to learn what is usual.
 
-    These are the labelled background or, without any, all ``valid`` cells but deposits; of more
-    than ``most``, so many at random. ``values`` is (example, element, dy, dx).
+    These are the :func:`usual_cells`; of more than ``most``, so many at random.
+    ``values`` is (example, element, dy, dx).
     """
-    marks = labels.values
-    background = marks == BACKGROUND
-    usual = (background if background.any() else marks != DEPOSIT) & valid.values
-    rows, cols = np.nonzero(usual)
+    rows, cols = np.nonzero(usual_cells(labels, valid))
     # From north to south, so that a seed gives one fit whichever way y runs.
     order = np.lexsort((cube[X].values[cols], -cube[Y].values[rows]))
     if order.size > most:
