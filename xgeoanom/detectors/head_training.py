@@ -111,7 +111,7 @@ def _kept(
 
 
 def _balanced(training: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Return the examples to learn from, deposits so often that both classes weigh the same."""
+    """Return the examples to learn from, deposits as often as others where these are more."""
     deposits, others = (np.flatnonzero(training & side) for side in (positive, ~positive))
     return np.concatenate([np.resize(deposits, max(len(deposits), len(others))), others])
 
