@@ -5,7 +5,7 @@
 On Southern Tianshan and on a simulated district, each cut into a western and an eastern half: the
 windows inside either half are tested after training on the other, and so are the paper's noisy
 copies of them. Three seeds. Then the map: the honest AUC of SKT and of a logistic regression of
-single cells, over the same halves of Southern Tianshan.
+single cells, over the same halves of Southern Tianshan. Last, whether the losses had settled.
 """
 
 import argparse
@@ -97,6 +97,22 @@ def mapped(method: str, seed: int, smallest: bool) -> dict:
     }
 
 
+def settled(name: str, smallest: bool) -> dict:
+    """Return how the loss fell while the western half was learnt, and what guessing has."""
+    warnings.filterwarnings("ignore")
+    ds = survey(name, smallest)
+    west = halves(ds["labels"]) == 0
+    detector = SKT(seed=0, **settings(smallest))
+    labels = ds["labels"].where(west, -1).astype("int8")
+    (history,) = detector.fit(ds["clr"].where(west), labels).history_
+    loss, source = history["loss"], history["source_loss"]
+    ends = {"loss at first": loss[0], "least of the last eight": min(loss[-8:])}
+    ends |= {"most of the last eight": max(loss[-8:])}
+    guessing = {"guessing": len(detector.dilations) * np.log(2)}
+    turns = {"source's last": source[-1], "source guessing": np.log(4)}
+    return {"survey": name, "epochs": len(loss), **ends, **guessing, **turns}
+
+
 def rows_of(table: xr.Dataset) -> pd.DataFrame:
     """Return one row for each system and set of test windows, the mean over seeds."""
     mean = table[[*COLUMNS[:5], "tp", "fn", "fp", "tn"]].mean("seed")
@@ -152,6 +168,9 @@ def main() -> None:
             print(f"{name}: {found['n_deposits'].item()} deposits, {len(seeds)} seeds")
             print(tables[name][COLUMNS].to_string(), flush=True)
         honest = pd.DataFrame([future.result() for future in maps]).round(3)
+        losses = pd.DataFrame(pool.map(settled, names, [args.smallest] * len(names))).round(2)
+    losses.to_csv(args.output / "skt_claims_losses.csv", index=False)
+    print(losses.to_string(index=False))
     honest.to_csv(args.output / "skt_claims_maps.csv", index=False)
     print(honest.to_string(index=False))
     figure(tables, args.output / "skt_claims.png")

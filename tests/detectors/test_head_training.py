@@ -219,3 +219,23 @@ def test_the_threshold_has_the_best_f1(seed, overlap):
     nearest = scores[np.abs(scores - told["threshold"]).argmin()]
     assert nearest == pytest.approx(told["threshold"], rel=1e-5)
     assert f1_score(positive, scores >= nearest) == pytest.approx(best)
+
+
+def test_the_reach_is_between_parts_of_the_survey(monkeypatch):
+    """Examples in five places far apart: each place is a part."""
+    values, label, deposit, _ = examples(5, 60)
+    corner = np.arange(len(label)) % 5
+    rng = np.random.default_rng(1)
+    places = np.stack([100_000.0 * corner, 50_000.0 * corner**2], axis=1)
+    places += rng.uniform(0, 1000, size=places.shape)
+    told = []
+    remember = WindowClassifier.remember
+
+    def noted(network, codes, groups):
+        told.append(groups.numpy())
+        remember(network, codes, groups)
+
+    monkeypatch.setattr(WindowClassifier, "remember", noted)
+    learnt(classifier(), values, label, deposit, places, kept=0.0, head_epochs=1)
+    pairs = {*zip(corner.tolist(), told[0].tolist(), strict=True)}
+    assert len(pairs) == len(set(told[0])) == 5

@@ -79,7 +79,7 @@ def test_empty_tokens_are_hidden_first():
 
 @pytest.mark.parametrize("ratio", [0.0, 0.99, 1.0, 1.5, -1.0])
 def test_a_ratio_must_leave_something_to_see_and_to_guess(ratio):
-    with pytest.raises(XGeoAnomError, match=f"ratio={ratio}.*try ratio=0.75"):
+    with pytest.raises(XGeoAnomError, match=f"ratio={ratio}.*try mask_ratio=0.75"):
         random_mask(2, 25, ratio, generator())
 
 

@@ -76,12 +76,7 @@ class MaskedWindows(Detector):
         check_path("checkpoint", self.checkpoint)
         with torch.device("meta"):  # no memory, no random numbers
             self.autoencoder(1)  # its sizes must fit each other
-        n_patches = (self.window // self.patch) ** 2
-        if not 0 < round(self.mask_ratio * n_patches) < n_patches:
-            raise XGeoAnomError(
-                f"mask_ratio={self.mask_ratio} must hide some of {n_patches} patches and leave "
-                "some; try 0.75, and a window of 3 patches or more a side"
-            )
+        mae.count_visible((self.window // self.patch) ** 2, self.mask_ratio)
 
     _least_epochs: ClassVar[int] = 1
 

@@ -67,8 +67,8 @@ def count_visible(n_tokens: int, ratio: float) -> int:
     n_visible = round((1 - ratio) * n_tokens)
     if not 0 < n_visible < n_tokens:
         raise XGeoAnomError(
-            f"ratio={ratio} leaves {n_visible} of {n_tokens} tokens visible; "
-            "some must be seen and some hidden; try ratio=0.75"
+            f"mask_ratio={ratio} leaves {n_visible} of {n_tokens} patches visible; some must be "
+            "seen and some hidden; try mask_ratio=0.75, and three patches a side or more"
         )
     return n_visible
 
