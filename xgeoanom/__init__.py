@@ -82,6 +82,7 @@ from xgeoanom.geology import (
 )
 from xgeoanom.kernels.dual_window import ring_offsets
 from xgeoanom.survey import (
+    Forecast,
     ImportReport,
     Structure,
     Variogram,
@@ -97,6 +98,7 @@ from xgeoanom.survey import (
     empirical_variogram,
     find_duplicates,
     fit_variogram,
+    forecast,
     from_points,
     idw,
     ilr,
@@ -176,6 +178,7 @@ __version__ = version()
 
 __all__ = [
     "DensityLaw",
+    "Forecast",
     "HonestAUC",
     "ImportReport",
     "PublishedAUC",
@@ -231,6 +234,7 @@ __all__ = [
     "fault_density",
     "find_duplicates",
     "fit_variogram",
+    "forecast",
     "from_points",
     "gk_dcn",
     "gridding_error",

@@ -39,3 +39,7 @@ class NotFittedError(XGeoAnomError):
 
 class ModelFileError(XGeoAnomError):
     """A file holds no readable detector."""
+
+
+class StoreError(XGeoAnomError):
+    """A store could not be written whole, or holds a part of something else."""

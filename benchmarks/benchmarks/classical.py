@@ -3,10 +3,16 @@
 import numpy as np
 import xarray as xr
 
+from xgeoanom.classical.concentration_area import concentration_area
+from xgeoanom.classical.controls import random_smooth_map, target_element
+from xgeoanom.classical.local_gap import local_gap
 from xgeoanom.classical.local_moran import local_moran
+from xgeoanom.classical.rank_fusion import rank_fusion
 from xgeoanom.classical.rx import rx
 from xgeoanom.classical.singularity import singularity
+from xgeoanom.classical.spectrum_area import spectrum_area
 from xgeoanom.classical.trend_surface import local_trend, trend_surface
+from xgeoanom.classical.weights_of_evidence import weights_of_evidence
 
 
 def survey(side: int, n_elements: int) -> xr.DataArray:
@@ -93,3 +99,51 @@ class Trend:
 
     def peakmem_local(self, side):
         local_trend(self.raster).compute()
+
+
+class LocalGap:
+    """Cells, and the size of the window."""
+
+    params = ([30, 316], [5, 21])
+    param_names = ("side", "window")
+
+    def setup(self, side, window):
+        self.raster = survey(side, 1)[0]
+        local_gap(survey(30, 1)[0], seed=0)
+
+    def time_score(self, side, window):
+        local_gap(self.raster, window=window, seed=0)
+
+
+class WholeMap:
+    """Methods that rank or transform all cells at once."""
+
+    params = ([30, 500],)
+    param_names = ("side",)
+
+    def setup(self, side):
+        cube = survey(side, 4)
+        self.raster = cube[0]
+        self.scores = cube.drop_vars("element").to_dataset("element")
+        self.scores = self.scores.rename({k: f"score {k}" for k in self.scores.data_vars})
+        self.patterns = xr.where(self.scores > 1, 1.0, 0.0)
+        self.labels = xr.full_like(self.raster, -1, dtype="int8").drop_vars("element")
+        self.labels[::10, ::10] = 1
+
+    def time_concentration_area(self, side):
+        concentration_area(self.raster)
+
+    def time_spectrum_area(self, side):
+        spectrum_area(self.raster)
+
+    def time_rank_fusion(self, side):
+        rank_fusion(self.scores)
+
+    def time_weights_of_evidence(self, side):
+        weights_of_evidence(self.patterns, self.labels)
+
+    def time_smoothed_element(self, side):
+        target_element(self.raster, smooth=True)
+
+    def time_random_smooth_map(self, side):
+        random_smooth_map(self.raster, length=10.0, seed=0)

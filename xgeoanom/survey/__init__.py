@@ -5,6 +5,7 @@ from xgeoanom.survey.coda import alr, closure, clr, ilr, inverse_alr, inverse_cl
 from xgeoanom.survey.components import principal_components
 from xgeoanom.survey.duplicates import collapse_duplicates, find_duplicates
 from xgeoanom.survey.empirical_variogram import empirical_variogram
+from xgeoanom.survey.forecast import Forecast, forecast
 from xgeoanom.survey.inverse_distance import idw
 from xgeoanom.survey.kriging import krige
 from xgeoanom.survey.levelling import level_batches
@@ -20,6 +21,7 @@ from xgeoanom.survey.variogram import Structure, Variogram
 from xgeoanom.survey.variogram_fit import fit_variogram
 
 __all__ = [
+    "Forecast",
     "ImportReport",
     "Structure",
     "Variogram",
@@ -35,6 +37,7 @@ __all__ = [
     "empirical_variogram",
     "find_duplicates",
     "fit_variogram",
+    "forecast",
     "from_points",
     "idw",
     "ilr",

@@ -1,24 +1,38 @@
 """One array in a GeoTIFF, with what the format itself cannot keep in a tag."""
 
 import json
+import math
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
+import rasterio.enums
+import rasterio.shutil
 import rioxarray
 import xarray as xr
 
 from xgeoanom.conventions import ELEMENT, UNIT, X, Y, cell_size
 from xgeoanom.errors import CubeError
+from xgeoanom.survey.replacing import remove
 
 RECORD = "xgeoanom"
+BLOCK = 512  # cells a side of a tile
+# Band by band, so that a block of one element can be read alone.
+LAYOUT = {
+    "tiled": True,
+    "blockxsize": BLOCK,
+    "blockysize": BLOCK,
+    "interleave": "band",
+    "BIGTIFF": "IF_SAFER",
+}
 # How a file stored its values; the reader dealt with that already.
 STORAGE_ATTRS = ("_FillValue", "scale_factor", "add_offset", "AREA_OR_POINT")
 
 
 def save(obj: xr.DataArray | xr.Dataset, path: Path) -> None:
-    """Write ``(y, x)`` or ``(element, y, x)`` north-up; a lazy array is streamed."""
+    """Write ``(y, x)`` or ``(element, y, x)`` north-up, cloud-optimised; lazy ones are streamed."""
     array = _north_up(_checked(obj)).drop_encoding()
     names = array[ELEMENT].values if ELEMENT in array.dims else [array.name or ""]
     record = {
@@ -36,10 +50,29 @@ def save(obj: xr.DataArray | xr.Dataset, path: Path) -> None:
         array = array.astype("uint8")
     if array.dtype.kind == "f":
         array = array.rio.write_nodata(np.nan)
-    # Band by band, so that a block of one element can be read alone. With a lock, blocks of a
-    # lazy array are computed side by side and written one at a time.
-    options = {"tiled": True, "interleave": "band", "BIGTIFF": "IF_SAFER"}
-    array.rio.to_raster(path, driver="GTiff", tags=tags, lock=threading.Lock(), **options)
+    # With a lock, blocks of a lazy array are computed side by side and written one at a time.
+    plain = path.with_name(f"{path.name}.plain")
+    try:
+        array.rio.to_raster(plain, driver="GTiff", tags=tags, lock=threading.Lock(), **LAYOUT)
+        _optimise(plain, path)
+    finally:
+        remove(plain)
+
+
+def _optimise(plain: Path, path: Path) -> None:
+    """Copy a GeoTIFF so that a reader over the network finds its way by the first bytes.
+
+    Overviews come before the full size, the header before both: a cloud-optimised GeoTIFF.
+    """
+    with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK):
+        with rasterio.open(plain, "r+") as file:
+            halvings = max(math.ceil(math.log2(max(file.shape) / BLOCK)), 0)
+            # A class or label has no mean.
+            how = "average" if np.dtype(file.dtypes[0]).kind == "f" else "nearest"
+            if halvings:
+                factors = [2**k for k in range(1, halvings + 1)]
+                file.build_overviews(factors, rasterio.enums.Resampling[how])
+        rasterio.shutil.copy(plain, path, driver="GTiff", COPY_SRC_OVERVIEWS="YES", **LAYOUT)
 
 
 def _checked(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:

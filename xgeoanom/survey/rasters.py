@@ -1,10 +1,6 @@
 """Cubes and rasters in files: GeoTIFF, NetCDF and Zarr, there and back."""
 
 import json
-import os
-import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +8,18 @@ from typing import Any
 
 import xarray as xr
 
+from xgeoanom.blocks import on_cluster, on_threads
 from xgeoanom.conventions import ELEMENT, X, Y, check_same_grid
 from xgeoanom.errors import CRSError, CubeError, GridError
-from xgeoanom.survey import geotiff
+from xgeoanom.survey import geotiff, zarr_store
+from xgeoanom.survey.replacing import remove, replacing
 
 RECORD = "xgeoanom"  # attr of a file that holds one array
 BLOCK = 512  # cells a side of a stored block of an eager array
 
 Array = xr.DataArray | xr.Dataset
+Opener = Callable[[Path], Array]
+Writer = Callable[[Any, Path], None]
 
 
 def open_rasters(folder: str | Path) -> xr.Dataset:
@@ -102,19 +102,24 @@ def open_cube(path: str | Path) -> Array:
         return opener(path)
 
 
-def save_cube(obj: Array, path: str | Path) -> None:
+def save_cube(obj: Array, path: str | Path, *, resume: bool = False) -> None:
     """Save a cube, raster, dataset or survey table; a lazy one is streamed, block by block.
 
     The file appears under its name once it is complete, and replaces an older one only then.
+    On a ``dask.distributed`` cluster the workers write, so that all of them must see the folder.
 
     Parameters
     ----------
     obj : xarray.DataArray or Dataset
         For ``.tif``: an array ``(y, x)`` or ``(element, y, x)``. It is written north-up, whichever
-        way ``y`` runs; names of elements become those of bands. Coords besides ``y``, ``x``,
-        ``element`` and ``unit`` are not kept there.
+        way ``y`` runs, cloud-optimised; names of elements become those of bands. Coords besides
+        ``y``, ``x``, ``element`` and ``unit`` are not kept there.
     path : str or pathlib.Path
         Where to; the suffix ``.nc``, ``.zarr`` or ``.tif`` says how.
+    resume : bool
+        Go on with what an interrupted save of the same ``obj`` to the same ``.zarr`` left: only
+        what is missing is computed. That lies beside, in ``.<name>.zarr.partial``, until it is
+        whole. What was written is read again, and one region computed again, to be sure.
 
     Raises
     ------
@@ -122,6 +127,10 @@ def save_cube(obj: Array, path: str | Path) -> None:
         If the suffix is unknown, the folder is missing, or a GeoTIFF cannot hold ``obj``.
     GridError
         If cells of a raster for GeoTIFF are unevenly spaced.
+    StoreError
+        If a ``.zarr`` cannot be written whole: the disk is full, say, or a block fails. It says how
+        far it came, and ``resume`` goes on from there. Or if ``resume`` finds a part of something
+        else: other values, grid, chunks, parameters, seed or version.
 
     Examples
     --------
@@ -131,17 +140,26 @@ def save_cube(obj: Array, path: str | Path) -> None:
     _, writer = _format_of(path)
     if not path.parent.is_dir():
         raise CubeError(f"path={str(path)!r}: its folder does not exist; make it first")
-    with _replacing(path) as beside:
-        writer(obj, beside)
+    if writer is None:
+        _save_zarr(obj, path, resume=resume)
+        return
+    if resume:
+        raise CubeError(
+            f"resume=True, but {path.suffix} is written in one go; save it as .zarr, and what "
+            "open_cube makes of that as this"
+        )
+    with replacing(path) as beside, _at_hand(obj, beside) as stream:
+        writer(stream, beside)
 
 
 # ----------------------------------------------------------------------------------- files
 
 
-def _format_of(path: Path) -> tuple[Callable[[Path], Array], Callable[[Array, Path], None]]:
-    formats: dict[str, tuple[Callable[[Path], Array], Callable[[Any, Path], None]]] = {
+def _format_of(path: Path) -> tuple[Opener, Writer | None]:
+    """Return how a kind of file is opened, and written where that is in one go."""
+    formats: dict[str, tuple[Opener, Writer | None]] = {
         ".nc": (_open_netcdf, _save_netcdf),
-        ".zarr": (_open_zarr, _save_zarr),
+        ".zarr": (_open_zarr, None),
         ".tif": (geotiff.load, geotiff.save),
         ".tiff": (geotiff.load, geotiff.save),
     }
@@ -163,30 +181,23 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a sibling path to write to, which takes the place of ``path`` once written."""
-    beside = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
-    old = beside.with_suffix(".old")
+def _at_hand(obj: Array, beside: Path) -> Iterator[Array]:
+    """Give what this process can write by itself: what a cluster computes comes through Zarr."""
+    if on_cluster() is None or all(array.chunks is None for array in _variables(obj)):
+        yield obj
+        return
+    staged = beside.with_name(f"{beside.name}.zarr")
     try:
-        yield beside
-        # A folder cannot be renamed onto another one.
-        if path.is_dir():
-            path.rename(old)
-        os.replace(beside, path)
-        _remove(old)
+        _save_zarr(obj, staged, resume=False)
+        with on_threads():
+            yield _open_zarr(staged)
     finally:
-        _remove(beside)
+        remove(staged)
 
 
-def _remove(path: Path) -> None:
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-    # When one thread fails, others are still at work and may write into the folder.
-    for _ in range(20):
-        shutil.rmtree(path, ignore_errors=True)
-        if not path.exists():
-            return
-        time.sleep(0.05)
+def _variables(obj: Array) -> list[xr.Variable]:
+    dataset = obj.to_dataset(name="cube") if isinstance(obj, xr.DataArray) else obj
+    return list(dataset.variables.values())
 
 
 # ----------------------------------------------------------------------- NetCDF and Zarr
@@ -200,9 +211,8 @@ def _open_netcdf(path: Path) -> Array:
     return _from_dataset(xr.open_dataset(path, engine="netcdf4", decode_coords="all", chunks={}))
 
 
-def _save_zarr(obj: Array, path: Path) -> None:
-    # Zarr's format 3 has no settled way yet to store the names of elements.
-    _to_dataset(obj, "chunks").to_zarr(path, zarr_format=2)
+def _save_zarr(obj: Array, path: Path, *, resume: bool) -> None:
+    zarr_store.save(_to_dataset(obj, "chunks"), path, resume=resume)
 
 
 def _open_zarr(path: Path) -> Array:

@@ -1,0 +1,112 @@
+"""Where lazy work runs: on dask's threads, or on the cluster that is connected."""
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+import dask
+import numpy as np
+import psutil
+from dask.base import get_scheduler
+from dask.diagnostics import ProgressBar
+from dask.system import CPU_COUNT
+from threadpoolctl import ThreadpoolController
+from tqdm.auto import tqdm
+
+
+def on_cluster() -> Any | None:
+    """Return the client of the ``dask.distributed`` cluster on which dask computes now, if any."""
+    client = getattr(get_scheduler(), "__self__", None)
+    return client if hasattr(client, "scheduler_info") else None
+
+
+def on_threads() -> AbstractContextManager[Any]:
+    """Return a context in which dask computes in this process, cluster or not."""
+    return dask.config.set(scheduler="threads")
+
+
+def n_threads() -> int:
+    """Return how many blocks are worked on at a time."""
+    client = on_cluster()
+    return CPU_COUNT if client is None else max(sum(client.nthreads().values()), 1)
+
+
+def memory_each() -> float:
+    """Return the bytes of memory that there are for each thread."""
+    client = on_cluster()
+    if client is None:
+        return psutil.virtual_memory().total / CPU_COUNT
+    workers = client.scheduler_info()["workers"].values()
+    return min((each["memory_limit"] / each["nthreads"] for each in workers), default=np.inf)
+
+
+class _OneBlasThread(AbstractContextManager[None]):
+    """Keeps numpy's and scipy's linear algebra to one thread while any block is worked on.
+
+    Dask has a thread for each core already. The limit is that of the process, so that the first
+    block to begin sets it and the last to end lifts it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._within = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                self._limit = _libraries().limit(limits=1, user_api="blas")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                self._limit.restore_original_limits()
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # takes milliseconds to look around
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Return a context without threads in linear algebra; a function, since it travels."""
+    return _ONE_BLAS_THREAD
+
+
+def compute(jobs: Sequence[Any]) -> list[Any]:
+    """Compute delayed ``jobs``, with a bar in a terminal or notebook; the first error ends all."""
+    client = on_cluster()
+    if client is not None:
+        return _on_cluster(client, jobs)
+    with ProgressBar() if sys.stdout.isatty() else nullcontext():
+        return list(dask.compute(*jobs))
+
+
+def _on_cluster(client: Any, jobs: Sequence[Any]) -> list[Any]:
+    from distributed import as_completed  # an extra: there if a cluster is
+
+    futures = client.compute(list(jobs))
+    try:
+        results = {}
+        with tqdm(total=len(futures), unit="block", disable=None) as bar:
+            # Each result comes as it is there: a worker lost later takes none along.
+            for future, result in as_completed(futures, with_results=True):
+                # What was cancelled, by a restart say, would pass for a result.
+                results[future.key] = future.result() if future.cancelled() else result
+                bar.update()
+        return [results[future.key] for future in futures]
+    finally:
+        if client.status == "running":
+            client.cancel(futures)
+
+
+def run_all(func: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call ``func`` with each tuple of arguments, on dask's threads, and return the results."""
+    jobs = [dask.delayed(func, pure=False)(*task) for task in tasks]
+    return list(dask.compute(*jobs, scheduler="threads", num_workers=CPU_COUNT))
