@@ -50,6 +50,19 @@ def no_compute():
     return guard
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """Client of two worker processes on this machine, on which dask computes meanwhile."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as workers,
+        distributed.Client(workers) as client,
+    ):
+        yield client
+
+
 @pytest.fixture(autouse=True)
 def _close_figures():
     yield

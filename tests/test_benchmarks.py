@@ -2,11 +2,15 @@
 
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import xgeoanom
+from xgeoanom import detectors
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "benchmarks"
 KINDS = ("time_", "peakmem_", "mem_", "track_", "timeraw_")
@@ -47,3 +51,19 @@ def test_benchmark_runs(cls, method):
         subprocess.run([sys.executable, "-c", code], check=True)
     if hasattr(cls, "teardown"):
         benchmark.teardown(*arguments)
+
+
+def source():
+    return "".join(path.read_text() for path in FOLDER.glob("*.py"))
+
+
+def test_every_room_is_timed():
+    folders = Path(xgeoanom.__file__).parent.glob("*/__init__.py")
+    rooms = {path.parent.name for path in folders} - {"accessor"}  # which only calls the others
+    assert rooms <= set(re.findall(r"^from xgeoanom\.(\w+)", source(), re.MULTILINE))
+
+
+def test_every_detector_is_timed():
+    public = [getattr(detectors, name) for name in detectors.__all__]
+    systems = {each.__name__ for each in public if inspect.isclass(each)} - {"Detector"}
+    assert systems <= set(re.findall(r"\w+", source()))

@@ -132,6 +132,7 @@ class Comparison:
     def setup(self, side):
         settings = {"target": "Au", **REACH, "buffer_cells": 1}
         self.yardstick = xga.Yardstick(ds=cube(side), deposits=deposits(side, 8), **settings)
+        site_shift_null(score(40), deposits(40, 5), **REACH, n=9, seed=0)  # compiles
 
     def time_compare(self, side):
         xga.compare({"first": first_element}, self.yardstick, n_shifts=19, n_refits=0, seed=0)

@@ -4,10 +4,10 @@
         [--smallest] [--output docs/experiments/results]
 
 asv builds an environment of its own under ``benchmarks/.asv``, installs one commit after the other
-there and times today's benchmarks with it, each at its largest size. Without revisions these are
-the last commits that changed the package. The time of a benchmark is that of its fastest run: other
-work on the machine only adds to it. What looks slower than it was is timed once more on all
-commits, and its fastest run counts again. Written to ``results/asv_history.csv``.
+there and times today's benchmarks with it, each at its largest size that takes seconds. Without
+revisions these are the last commits that changed the package. The time of a benchmark is that of
+its fastest run: other work on the machine only adds to it. What looks slower than it was is timed
+once more on all commits, and the fastest run counts again. Written to ``results/asv_history.csv``.
 """
 
 import argparse
@@ -27,30 +27,38 @@ from asv.util import load_json
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-TOO_LONG = {"3162", "2000000"}  # sizes that take a minute; docs/speed.md has them
+TOO_LONG = {"128", "3162", "2000000"}  # sizes that take a minute; docs/speed.md has such
 SLOWER = 1.3
 INDEX = ["benchmark", "size"]
 # Three runs at least, ten at most within a second, after a setup that compiled the kernels.
-OFTEN = [f"--attribute={a}" for a in ("repeat=(3,10,1)", "rounds=1", "warmup_time=0")]
+HOW = ("repeat=(3,10,1)", "rounds=1", "warmup_time=0", "timeout=600")
 SOME_FAILED = 2  # exit status of asv; an old commit may lack what is timed
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One benchmark at one size: the ``index``-th of asv's product of parameters."""
+    """One benchmark at one size, as asv writes them."""
 
     name: str
-    size: str
-    index: int
-    pattern: str
     version: str
+    names: list[str]
+    values: tuple[str, ...]
+
+    @property
+    def size(self) -> str:
+        return ", ".join(map("=".join, zip(self.names, self.values, strict=True)))
+
+    @property
+    def pattern(self) -> str:
+        called = f"{self.name}({', '.join(self.values)})" if self.values else self.name
+        return f"^{re.escape(called)}$"
 
     def in_seconds(self, result) -> float:
         """Return the fastest run of a commit; NaN without one of today's benchmark."""
         if result.benchmark_version.get(self.name) != self.version:
             return float("nan")
-        runs = result.get_result_samples(self.name, result.get_result_params(self.name))
-        return min(runs[self.index] or [float("nan")])
+        (runs,) = result.get_result_samples(self.name, [[value] for value in self.values])
+        return min(runs or [float("nan")])
 
 
 def asv(config: Path, *arguments: str) -> None:
@@ -87,24 +95,23 @@ def run_here(
 
 def options(timings: list[Timing], more: bool) -> list[str]:
     kept = "--append-samples" if more else "--record-samples"
-    return [kept, *OFTEN, *(f"--bench={timing.pattern}" for timing in timings)]
-
-
-def largest(benchmark: dict) -> Timing:
-    """Return a benchmark at the last of each of its parameters that does not take too long."""
-    params = [
-        [value for value in values if value not in TOO_LONG] for values in benchmark["params"]
+    return [
+        kept,
+        *(f"--attribute={each}" for each in HOW),
+        *(f"--bench={timing.pattern}" for timing in timings),
     ]
-    chosen = tuple(values[-1] for values in params)
-    name = benchmark["name"]
-    called = f"{name}({', '.join(chosen)})" if chosen else name
-    return Timing(
-        name=name,
-        size=", ".join(map("=".join, zip(benchmark["param_names"], chosen, strict=True))),
-        index=list(itertools.product(*benchmark["params"])).index(chosen),
-        pattern=f"^{re.escape(called)}$",
-        version=benchmark["version"],
-    )
+
+
+def largest(benchmark: dict) -> list[Timing]:
+    """Return a benchmark at the largest of its sizes; of kinds, which are words, at each."""
+    chosen = [
+        values if values[0].startswith("'") else [v for v in values if v not in TOO_LONG][-1:]
+        for values in benchmark["params"]
+    ]
+    return [
+        Timing(benchmark["name"], benchmark["version"], benchmark["param_names"], values)
+        for values in itertools.product(*chosen)
+    ]
 
 
 def discover(config: Path, *where: str) -> list[dict]:
@@ -142,7 +149,7 @@ def history(config: Path, commits: dict[str, str], bench: str, *, smallest: bool
     timed = run_here if smallest else run
     asv(config, "machine", "--yes")
     found = discover(config, *(["--python=same"] if smallest else []))
-    timings = [largest(each) for each in found if re.search(bench, each["name"])]
+    timings = [t for each in found if re.search(bench, each["name"]) for t in largest(each)]
     timed(config, list(commits), timings)
     slower = table_of(config, commits, timings)["slower"] == "yes"
     if again := list(itertools.compress(timings, slower)):

@@ -55,7 +55,8 @@ def _warn_of_waste(
     side = _good_side(footprint, room / bytes_a_cell)
     remedy = f"make them {side} x {side} cells: .chunk(element=-1, y={side}, x={side})"
     block = (max(rows) + halo) * (max(cols) + halo) * bytes_a_cell
-    if block > room and side < max(*rows, *cols):
+    # A chunk may be wider than asked for by a rest that is narrower than the halo or a step.
+    if block > room and side + max(footprint.halo, footprint.step) <= max(*rows, *cols):
         warnings.warn(
             f"chunks of {max(rows)} x {max(cols)} cells, with a halo of {footprint.halo}, take "
             f"{block / 1e9:.1f} GB for {len(cube)} elements, and {COPIES} times that at work; "
@@ -63,7 +64,8 @@ def _warn_of_waste(
             stacklevel=2,
         )
     read = [(sum(sizes) + halo * (len(sizes) - 1)) / sum(sizes) for sizes in (rows, cols)]
-    if read[0] * read[1] > WASTE and side > min(*rows, *cols):
+    cut = [max(sizes) for sizes in (rows, cols) if len(sizes) > 1]
+    if read[0] * read[1] > WASTE and side > min(cut):
         warnings.warn(
             f"chunks of {max(rows)} x {max(cols)} cells are small for a halo of {footprint.halo}: "
             f"the survey is read {read[0] * read[1]:.1f} times; {remedy}",

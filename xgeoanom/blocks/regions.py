@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import dask
+import dask.array as da
 import numpy as np
+from dask.array.optimization import optimize
+from dask.core import flatten
+from dask.highlevelgraph import HighLevelGraph
 
 from xgeoanom.blocks.chunking import Array
 from xgeoanom.blocks.running import compute
@@ -27,7 +31,7 @@ def blocks_of(arrays: Mapping[str, Array]) -> dict[Block, Region]:
 def block_at(arrays: Mapping[str, Array], block: Block) -> np.ndarray:
     """Compute one block."""
     name, index = block
-    values: np.ndarray = arrays[name].blocks[index].compute()
+    values: np.ndarray = arrays[name].to_delayed()[index].compute()
     return values
 
 
@@ -40,12 +44,23 @@ def map_blocks_of(
 
     What several arrays are made from is computed once.
     """
-    together = dask.optimize(*arrays.values())
     values = {
-        name: array.to_delayed(optimize_graph=False)
-        for name, array in zip(arrays, together, strict=True)
+        name: array.to_delayed(optimize_graph=False) for name, array in _together(arrays).items()
     }
     job = dask.delayed(func, pure=False)
     return compute(
         [job(name, region, values[name][index]) for (name, index), region in blocks.items()]
     )
+
+
+def _together(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the same arrays over one optimised graph.
+
+    ``dask.optimize`` fuses what they share into each of them, where it is computed again.
+    """
+    keys = list(flatten([array.__dask_keys__() for array in arrays.values()]))
+    graph = optimize(HighLevelGraph.merge(*(array.dask for array in arrays.values())), keys)
+    return {
+        name: da.Array(graph, array.name, array.chunks, dtype=array.dtype)
+        for name, array in arrays.items()
+    }

@@ -13,7 +13,7 @@ import psutil
 from dask.base import get_scheduler
 from dask.diagnostics import ProgressBar
 from dask.system import CPU_COUNT
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 from tqdm.auto import tqdm
 
 
@@ -40,7 +40,9 @@ def memory_each() -> float:
     if client is None:
         return psutil.virtual_memory().total / CPU_COUNT
     workers = client.scheduler_info()["workers"].values()
-    return min((each["memory_limit"] / each["nthreads"] for each in workers), default=np.inf)
+    # A worker without a limit says None.
+    shares = ((each["memory_limit"] or np.inf) / each["nthreads"] for each in workers)
+    return min(shares, default=np.inf)
 
 
 class _OneBlasThread(AbstractContextManager[None]):
@@ -57,13 +59,21 @@ class _OneBlasThread(AbstractContextManager[None]):
         with self._lock:
             self._within += 1
             if self._within == 1:
+                _open_to_all()
                 self._limit = _libraries().limit(limits=1, user_api="blas")
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._within -= 1
             if self._within == 0:
+                _open_to_all()
                 self._limit.restore_original_limits()
+                _open_to_all()
+
+
+def _open_to_all() -> None:
+    """Let any thread set the limit of OpenBLAS; else only the one that did so first can."""
+    OpenBLASController.clear_controlling_thread(force=True)
 
 
 @cache

@@ -8,6 +8,7 @@ from scipy.linalg import solve_triangular
 
 from xgeoanom.blocks import Footprint, map_halo
 from xgeoanom.classical.cells import checked_cube, score_cells
+from xgeoanom.classical.moments import Moments, moments_of
 from xgeoanom.conventions import ELEMENT, X, Y, provenance, raster_on
 from xgeoanom.errors import CubeError, GridError, WindowError
 from xgeoanom.kernels.dual_window import check_windows
@@ -107,8 +108,10 @@ def _local(cube: xr.DataArray, inner: int, outer: int) -> Any:
 
 def _global(cube: xr.DataArray) -> tuple[Any, float]:
     """Return the score and by how much the covariance was shrunk."""
-    mean, covariance, n_cells = _statistics(cube)
-    share = shrinkage(n_cells, len(mean))
+    found = moments_of(cube)
+    _check_varied(cube, found)
+    mean, covariance = found.mean, found.covariance
+    share = shrinkage(found.n_cells, len(mean))
     covariance = (1 - share) * covariance + share * np.diag(np.diag(covariance))
     # Standard scores first: units that differ by powers of ten would cost digits.
     scale = np.sqrt(np.diag(covariance))
@@ -121,32 +124,13 @@ def _global(cube: xr.DataArray) -> tuple[Any, float]:
     return score_cells(squared_distance, cube, shared=None), share
 
 
-def _statistics(cube: xr.DataArray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return mean, covariance and number of the valid cells; a chunked cube is read twice."""
-    known = (abs(cube) < np.inf).all(ELEMENT)
-    valid = cube.astype("float64").where(known)
-    found = xr.Dataset(
-        {
-            "least": valid.min((Y, X)),
-            "most": valid.max((Y, X)),
-            "mean": valid.mean((Y, X)),
-            "n_cells": known.sum(),
-        }
-    ).compute()
-    mean, n_cells = found["mean"].values, int(found["n_cells"])
-    _check_varied(cube, found["least"].values, found["most"].values, n_cells)
-    rest = (valid - xr.DataArray(mean, dims=ELEMENT)).fillna(0.0)
-    products = xr.dot(rest, rest.rename({ELEMENT: "other"}), dim=(Y, X))
-    return mean, products.values / (n_cells - 1), n_cells
-
-
-def _check_varied(cube: xr.DataArray, least: np.ndarray, most: np.ndarray, n_cells: int) -> None:
-    if n_cells < 2:
+def _check_varied(cube: xr.DataArray, found: Moments) -> None:
+    if found.n_cells < 2:
         raise GridError(
-            f"cube has {n_cells} cells without NaN, RX needs two or more; drop elements that are "
-            "often missing"
+            f"cube has {found.n_cells} cells without NaN, RX needs two or more; drop elements that "
+            "are often missing"
         )
-    constant = cube[ELEMENT].values[least == most]
+    constant = cube[ELEMENT].values[found.least == found.most]
     if constant.size:
         raise CubeError(
             f"element={constant.tolist()} is the same in all cells; drop it with "

@@ -133,15 +133,16 @@ def usual_ground(
 ) -> xr.Dataset:
     """Return standardised patches around cells from which to learn what is usual.
 
-    These are the :func:`usual_cells`; of more than ``most``, so many at random.
+    These are the :func:`usual_cells`; of more than ``most``, so many at random. The cube lies
+    north up, so that a seed gives one fit whichever way y ran.
     ``values`` is (example, element, dy, dx).
     """
-    rows, cols = np.nonzero(usual_cells(labels, valid))
-    # From north to south, so that a seed gives one fit whichever way y runs.
-    order = np.lexsort((cube[X].values[cols], -cube[Y].values[rows]))
-    if order.size > most:
-        order = order[np.sort(rng.choice(order.size, size=most, replace=False))]
-    values = standardise(gather(cube.data, rows[order], cols[order], halo=halo))
+    # One number a cell, and the draw before anything else: a survey may have 10^8 cells.
+    cells = np.flatnonzero(usual_cells(labels, valid))
+    if cells.size > most:
+        cells = cells[np.sort(rng.choice(cells.size, size=most, replace=False))]
+    rows, cols = np.divmod(cells, cube.sizes[X])
+    values = standardise(gather(cube.data, rows, cols, halo=halo))
     return xr.Dataset({"values": (("example", "element", "dy", "dx"), values)})
 
 

@@ -2,17 +2,21 @@
 
 import contextlib
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
 
 from xgeoanom.errors import XGeoAnomError
 
-_GPU_LOCK = threading.RLock()
+_LOCKS: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)  # one per GPU
 
 
 def choose(device: str | None = None) -> torch.device:
-    """Return ``device`` if given, else the GPU where there is one, else the CPU."""
+    """Return ``device`` if given, else the GPU where there is one, else the CPU.
+
+    Of several GPUs it is the first that the process sees; dask-cuda shows each worker another.
+    """
     if device is not None:
         try:
             chosen = torch.device(device)
@@ -27,7 +31,7 @@ def choose(device: str | None = None) -> torch.device:
 
 @contextlib.contextmanager
 def on(device: torch.device) -> Iterator[None]:
-    """Run on ``device`` alone: one lock per GPU and process, one thread on a CPU.
+    """Run on ``device`` alone: one lock per GPU in a process, one thread on a CPU.
 
     Blocks and training runs come on threads of their own. A second OpenMP thread in each makes
     them wait for each other: beside a busy core it was seen to run 14 to 29 times slower.
@@ -35,7 +39,7 @@ def on(device: torch.device) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _GPU_LOCK if device.type == "cuda" else contextlib.nullcontext():
+        with _LOCKS[str(device)] if device.type == "cuda" else contextlib.nullcontext():
             yield
     finally:
         torch.set_num_threads(threads)

@@ -23,8 +23,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def put_in_place(beside: Path, path: Path) -> None:
     """Move a file or folder to ``path``, and remove what is there only then."""
     old = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.old")
-    # A folder cannot be renamed onto another one.
-    if path.is_dir():
+    # Only a file can be renamed onto another one.
+    if path.exists() and (path.is_dir() or beside.is_dir()):
         path.rename(old)
     os.replace(beside, path)
     remove(old)
@@ -32,7 +32,7 @@ def put_in_place(beside: Path, path: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file or folder, if there is one."""
-    if not path.is_dir():
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     # When one thread fails, others are still at work and may write into the folder.
     for _ in range(20):

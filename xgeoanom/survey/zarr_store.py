@@ -1,7 +1,8 @@
 """A Zarr store that is filled region by region, so that an interrupted save can be gone on with.
 
-Beside ``clr.zarr`` lies, until it is whole, ``.clr.zarr.partial`` with three things: the store;
-``written``, a file for each region in it with the checksum of its values; and ``run.json``, which
+Beside ``clr.zarr`` lies, until it is whole, ``.clr.zarr.partial``. In it is a folder, under a name
+of its own, so that what is left of an older run cannot write there, and in this three things: the
+store; ``written``, a file for each region with the checksum of its values; and ``run.json``, which
 says of what it is a store. A worker killed while it writes leaves a region without a checksum.
 """
 
@@ -30,24 +31,25 @@ Block = tuple[str, tuple[int, ...]]
 
 def save(dataset: xr.Dataset, path: Path, *, resume: bool) -> None:
     """Write ``dataset``, whose lazy variables have even chunks; see :func:`save_cube`."""
-    folder = path.with_name(f".{path.name}.partial")
+    beside = path.with_name(f".{path.name}.partial")
     dataset, lazy = _streamed(dataset)
     run = _description(dataset, lazy)
-    if not (resume and (folder / "run.json").exists()):
-        _begin(folder, dataset, run)
-    _check_same_run(folder, run)
     try:
+        folder = _begun(beside, run) if resume else None
+        folder = folder or _begin(beside, dataset, lazy, run)
         _fill(folder, lazy)
+        zarr.consolidate_metadata(folder / "data.zarr", zarr_format=2)
+        put_in_place(folder / "data.zarr", path)
+    except StoreError:
+        raise
     except Exception as error:
-        n_written, n_all = len(list((folder / "written").iterdir())), len(blocks_of(lazy))
+        n_written, n_all = len(list(beside.glob("*/written/*/*"))), len(blocks_of(lazy))
         raise StoreError(
             f"path={str(path)!r} is not whole: {n_written} of {n_all} regions are written, then: "
             f"{type(error).__name__}: {str(error).rstrip('.')}. Mend that and save again with "
-            f"resume=True, which goes on from {folder.name}, or delete that folder"
+            f"resume=True, which goes on from {beside.name}, or delete that folder"
         ) from error
-    zarr.consolidate_metadata(folder / "data.zarr", zarr_format=2)
-    put_in_place(folder / "data.zarr", path)
-    remove(folder)
+    remove(beside)
 
 
 def _streamed(dataset: xr.Dataset) -> tuple[xr.Dataset, Lazy]:
@@ -73,22 +75,29 @@ def _description(dataset: xr.Dataset, lazy: Lazy) -> str:
     return json.dumps({"attrs": dataset.attrs, "variables": variables}, default=str, indent=1)
 
 
-def _begin(folder: Path, dataset: xr.Dataset, run: str) -> None:
-    """Make a store that lacks nothing but what is lazy."""
-    remove(folder)
-    (folder / "written").mkdir(parents=True)
-    # Zarr's format 3 has no settled way yet to store the names of elements.
-    dataset.to_zarr(folder / "data.zarr", zarr_format=2, compute=False)
-    (folder / "run.json").write_text(run)
-
-
-def _check_same_run(folder: Path, run: str) -> None:
-    if (folder / "run.json").read_text() != run:
+def _begun(beside: Path, run: str) -> Path | None:
+    """Return the folder of an interrupted run, if there is one; StoreError if of another."""
+    for found in beside.glob("*/run.json"):
+        if found.read_text() == run:
+            return found.parent
         raise StoreError(
-            f"resume=True, but {folder.name} holds a part of something else: another grid, other "
+            f"resume=True, but {beside.name} holds a part of something else: another grid, other "
             "chunks, parameters, seed or version; save the same again, or save with resume=False, "
             "which begins anew"
         )
+    return None
+
+
+def _begin(beside: Path, dataset: xr.Dataset, lazy: Lazy, run: str) -> Path:
+    """Make a store that lacks nothing but what is lazy."""
+    remove(beside)
+    folder = beside / uuid.uuid4().hex[:8]
+    for name in lazy:
+        (folder / "written" / name).mkdir(parents=True)
+    # Zarr's format 3 has no settled way yet to store the names of elements.
+    dataset.to_zarr(folder / "data.zarr", zarr_format=2, compute=False)
+    (folder / "run.json").write_text(run)
+    return folder
 
 
 def _fill(folder: Path, lazy: Lazy) -> None:
@@ -110,16 +119,25 @@ def _written(folder: Path, blocks: Mapping[Block, Any]) -> list[Block]:
 
 
 def _check_same_values(folder: Path, lazy: Lazy, written: Mapping[Block, Any]) -> None:
-    """Compute the first written region of each variable again; StoreError where it differs."""
-    firsts = {block[0]: block for block in reversed(list(written))}
-    for name, block in firsts.items():
+    """Compute a written region of each variable again; StoreError where it differs."""
+    for name in {block[0] for block in written}:
+        block, stored = _telling(folder, name, written)
         ours = block_at(lazy, block)
-        stored = _array(folder, name)[written[block]]
         if not np.allclose(stored.astype(ours.dtype), ours, equal_nan=True, **CLOSE):
             raise StoreError(
                 f"region {block[1]} of {name!r} was written with other values than it has now; the "
                 "input or the detector has changed: save with resume=False, which begins anew"
             )
+
+
+def _telling(folder: Path, name: str, written: Mapping[Block, Any]) -> tuple[Block, Any]:
+    """Return the first written region of a variable that holds a number, if one does, and it."""
+    array = _array(folder, name)
+    for block in (block for block in written if block[0] == name):
+        stored = np.asarray(array[written[block]])
+        if not np.isnan(stored).all():
+            break
+    return block, stored
 
 
 # --------------------------------------------------------------------------- on the workers
@@ -156,12 +174,12 @@ def _index(array: Any, region: Any) -> tuple[int, ...]:
 
 
 def _record(folder: str | Path, name: str, index: tuple[int, ...]) -> Path:
-    return Path(folder) / "written" / ".".join([name, *map(str, index)])
+    return Path(folder) / "written" / name / (".".join(map(str, index)) or "whole")
 
 
 def _plain(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return contiguous values of the stored type, with NaN of one kind."""
-    values = np.ascontiguousarray(values, dtype=dtype)
+    values = np.asarray(values, dtype=dtype, order="C")
     return np.where(np.isnan(values), np.nan, values) if dtype.kind == "f" else values
 
 

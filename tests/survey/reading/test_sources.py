@@ -71,6 +71,21 @@ def test_refuses_files_without_rows(tmp_path):
         open_source(path, text=())
 
 
+def test_folder_of_partitions_is_one_table(tmp_path):
+    whole = points()
+    folder = tmp_path / "assays"
+    folder.mkdir()
+    for k in range(2):  # each counts its rows from 0
+        whole.iloc[k::2].reset_index(drop=True).to_parquet(folder / f"part.{k}.parquet")
+    read = open_source(folder, text=()).frame
+    expected = pd.concat([whole.iloc[0::2], whole.iloc[1::2]], ignore_index=True)
+    pd.testing.assert_frame_equal(pd.DataFrame(read), pd.DataFrame(expected))
+    assert read.crs == whole.crs
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CubeError, match="without .parquet files"):
+        open_source(tmp_path / "empty", text=())
+
+
 def test_geoparquet_has_places(tmp_path):
     points().to_parquet(tmp_path / "assays.parquet")
     read = open_source(tmp_path / "assays.parquet", text=())

@@ -54,8 +54,8 @@ def read_assays(
     ----------
     source : str, pathlib.Path, pandas.DataFrame or geopandas.GeoDataFrame
         The samples, or a file of them: CSV (comma, semicolon or tab; UTF-8, the header in its first
-        line), Excel, Parquet, GeoPackage. Read other files with pandas (``encoding=...``,
-        ``skiprows=...``) and pass the frame.
+        line), Excel, Parquet (also a folder of partitions), GeoPackage. Read other files with
+        pandas (``encoding=...``, ``skiprows=...``) and pass the frame.
     crs : Any, optional
         CRS of the coordinates, such as 4326; needed unless the source has its own.
     x, y : hashable, optional

@@ -74,13 +74,13 @@ def open_source(
 
 
 def _read(path: Path, text: Collection[Hashable], decimal: str) -> pd.DataFrame:
-    reader = _READERS.get(path.suffix.lower())
+    reader = _read_partitions if path.is_dir() else _READERS.get(path.suffix.lower())
     if reader is None:
         raise CubeError(
             f"source={path.name!r} must end in one of {list(_READERS)}; "
             "or read it with pandas and pass the frame"
         )
-    if not path.is_file():
+    if not path.exists():
         raise CubeError(f"source={str(path)!r} does not exist")
     try:
         return reader(path, text, decimal)
@@ -154,6 +154,12 @@ def _read_parquet(path: Path, *_: object) -> pd.DataFrame:
         if "geo metadata" not in str(error):
             raise
     return pd.read_parquet(path)
+
+
+def _read_partitions(path: Path, *_: object) -> pd.DataFrame:
+    if not any(path.glob("*.parquet")):
+        raise CubeError(f"source={str(path)!r} is a folder without .parquet files; name a file")
+    return _read_parquet(path).reset_index(drop=True)  # partitions may each count from 0
 
 
 def _read_layer(path: Path, *_: object) -> pd.DataFrame:
