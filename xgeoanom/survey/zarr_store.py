@@ -44,10 +44,11 @@ def save(dataset: xr.Dataset, path: Path, *, resume: bool) -> None:
         raise
     except Exception as error:
         n_written, n_all = len(list(beside.glob("*/written/*/*"))), len(blocks_of(lazy))
+        reason = " ".join(str(error).split()).rstrip(".")
         raise StoreError(
             f"path={str(path)!r} is not whole: {n_written} of {n_all} regions are written, then: "
-            f"{type(error).__name__}: {str(error).rstrip('.')}. Mend that and save again with "
-            f"resume=True, which goes on from {beside.name}, or delete that folder"
+            f"{type(error).__name__}: {reason}. Mend that and save again with resume=True, which "
+            f"goes on from {beside.name}, or delete that folder"
         ) from error
     remove(beside)
 
