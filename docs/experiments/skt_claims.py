@@ -105,11 +105,18 @@ def settled(name: str, smallest: bool) -> dict:
     labels = ds["labels"].where(west, -1).astype("int8")
     (history,) = detector.fit(ds["clr"].where(west), labels).history_
     loss, source = history["loss"], history["source_loss"]
-    ends = {"loss at first": loss[0], "least of the last eight": min(loss[-8:])}
-    ends |= {"most of the last eight": max(loss[-8:])}
-    guessing = {"guessing": len(detector.dilations) * np.log(2)}
-    turns = {"source's last": source[-1], "source guessing": np.log(4)}
-    return {"survey": name, "epochs": len(loss), **ends, **guessing, **turns}
+    ends = {"loss at first": loss[0], "guessing": len(detector.dilations) * np.log(2)}
+    ends |= {f"{what} eighth": np.mean(part) for what, part in _eighths(loss)}
+    turns = {"source at first": source[0], "source guessing": np.log(4)}
+    turns |= {f"source's {what} eighth": np.mean(part) for what, part in _eighths(source)}
+    return {"survey": name, "epochs": len(loss), **ends, **turns}
+
+
+def _eighths(loss: list[float]) -> list[tuple[str, list[float]]]:
+    """Return the losses of the last eighths of the epochs, by name."""
+    n = max(len(loss) // 8, 1)
+    whole = ("third last", -3 * n, -2 * n), ("second last", -2 * n, -n), ("last", -n, None)
+    return [(what, loss[first:end] or loss) for what, first, end in whole]
 
 
 def rows_of(table: xr.Dataset) -> pd.DataFrame:
