@@ -50,16 +50,29 @@ def no_compute():
     return guard
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """Client of two worker processes on this machine, on which dask computes meanwhile."""
+@contextmanager
+def local_cluster(n_workers):
+    """Give the client of worker processes on this machine, on which dask computes meanwhile."""
     distributed = pytest.importorskip("distributed")
+    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as workers,
+        distributed.LocalCluster(n_workers=n_workers, **how) as workers,
         distributed.Client(workers) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def worker():
+    """Client of one worker: what it runs is compiled once."""
+    with local_cluster(1) as client:
+        yield client
+
+
+@pytest.fixture
+def cluster():
+    """Client of two workers, one of which may be lost."""
+    with local_cluster(2) as client:
         yield client
 
 

@@ -126,31 +126,31 @@ def test_a_restart_in_mid_run(cluster, tmp_path):
     assert_is_slow_cube(path)
 
 
-def test_an_error_on_a_worker_comes_out(cluster, tmp_path):
+# ------------------------------------------------------------------------- equal results
+
+
+def test_a_cluster_is_known(worker):
+    assert on_cluster() is worker
+    assert n_threads() == 1
+    assert 0 < memory_each() <= psutil.virtual_memory().total
+    with on_threads():
+        assert on_cluster() is None
+
+
+def test_an_error_on_a_worker_comes_out(worker, tmp_path):
     cube = slow_cube(0.0)
     broken = cube.copy(data=cube.data.map_blocks(lambda block: block.nowhere, dtype="float64"))
     with pytest.raises(StoreError, match="AttributeError.*nowhere"):
         save_cube(broken, tmp_path / "cube.zarr")
 
 
-# ------------------------------------------------------------------------- equal results
-
-
-def test_a_cluster_is_known(cluster):
-    assert on_cluster() is cluster
-    assert n_threads() == 2
-    assert 0 < memory_each() < psutil.virtual_memory().total
-    with on_threads():
-        assert on_cluster() is None
-
-
 @pytest.mark.parametrize("suffix", [".zarr", ".nc", ".tif"])
-def test_from_points_to_files(cluster, suffix, tmp_path):
+def test_from_points_to_files(worker, suffix, tmp_path):
     lazy = clr(idw(random_survey(), spacing=500.0, chunks=(7, 9)))
     with on_threads():
         eager = lazy.compute()
     told = forecast(lazy)
-    assert (told.n_blocks, told.n_threads) == (lazy.data.npartitions, 2)
+    assert (told.n_blocks, told.n_threads) == (lazy.data.npartitions, 1)
     save_cube(lazy, tmp_path / f"clr{suffix}")
     np.testing.assert_allclose(open_cube(tmp_path / f"clr{suffix}"), eager, rtol=1e-12)
     assert [file.name for file in tmp_path.iterdir()] == [f"clr{suffix}"]
@@ -170,7 +170,7 @@ CLASSICAL = {
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_classical_methods_are_as_eager(cluster, cube, name):
+def test_classical_methods_are_as_eager(worker, cube, name):
     method = CLASSICAL[name]
     lazy = method(random_chunks(cube, seed=sum(map(ord, name))))
     assert lazy.chunks is not None
@@ -178,7 +178,7 @@ def test_classical_methods_are_as_eager(cluster, cube, name):
 
 
 @pytest.mark.parametrize("chunks", [(3, 14), (11, 5)])
-def test_idw_is_as_in_one_block(cluster, chunks):
+def test_idw_is_as_in_one_block(worker, chunks):
     table = random_survey(missing=0.1)
     with on_threads():
         whole = idw(table, spacing=400.0, chunks=100).compute()
@@ -186,7 +186,7 @@ def test_idw_is_as_in_one_block(cluster, chunks):
 
 
 @pytest.mark.parametrize("name", ["ppf_cnn", "gk_dcn", "sgcn", "skt", "mim"])
-def test_detectors_score_as_eager(cluster, cube, name):
+def test_detectors_score_as_eager(worker, cube, name):
     detector = DETECTORS[name]().fit(cube, small_labels(cube))
     eager = detector.predict(cube)
     maps = detector.predict(random_chunks(cube, seed=sum(map(ord, name))))
@@ -195,7 +195,7 @@ def test_detectors_score_as_eager(cluster, cube, name):
 
 
 @pytest.mark.parametrize("name", ["ppf_cnn", "mim"])
-def test_fit_reads_from_the_cluster(cluster, cube, name):
+def test_fit_reads_from_the_cluster(worker, cube, name):
     labels = small_labels(cube)
     eager = DETECTORS[name]().fit(cube, labels).predict(cube)["score"]
     fitted = DETECTORS[name]().fit(random_chunks(cube, seed=3), labels)
@@ -205,7 +205,7 @@ def test_fit_reads_from_the_cluster(cluster, cube, name):
 # ------------------------------------------------------------------------ what a worker holds
 
 
-def test_torch_takes_one_thread_in_a_block(cluster, cube):
+def test_torch_takes_one_thread_in_a_block(worker, cube):
     class Counting(PPFCNN):
         """Its score is the number of threads that torch would take."""
 
@@ -214,14 +214,14 @@ def test_torch_takes_one_thread_in_a_block(cluster, cube):
             return np.full_like(block[0, halo:-halo, halo:-halo], torch.get_num_threads())
 
     detector = Counting(inner=3, outer=5, draws=1, epochs=1, seed=0).fit(cube, small_labels(cube))
-    before = next(iter(cluster.run(torch.get_num_threads).values()))
-    cluster.run(torch.set_num_threads, 2)
+    before = next(iter(worker.run(torch.get_num_threads).values()))
+    worker.run(torch.set_num_threads, 2)
     assert (detector.predict(cube.chunk(y=9, x=7))["score"] == 1).all().compute()
-    assert set(cluster.run(torch.get_num_threads).values()) == {2}
-    cluster.run(torch.set_num_threads, before)
+    assert set(worker.run(torch.get_num_threads).values()) == {2}
+    worker.run(torch.set_num_threads, before)
 
 
-def test_memory_does_not_grow_from_block_to_block(cluster, cube):
+def test_memory_does_not_grow_from_block_to_block(worker, cube):
     def held():
         import psutil
 
@@ -233,6 +233,6 @@ def test_memory_does_not_grow_from_block_to_block(cluster, cube):
     for _ in range(3):  # twenty blocks each
         assert detector.predict(lazy)["score"].data.npartitions == 20
         detector.predict(lazy).compute()
-        after.append(cluster.run(held))
-    for worker, first in after[0].items():
-        assert after[-1][worker] - first < 20e6
+        after.append(worker.run(held))
+    for address, first in after[0].items():
+        assert after[-1][address] - first < 20e6

@@ -69,8 +69,8 @@ def test_damaged_chunks_are_computed_again(damage, path):
     work = Work()
     work.interrupted(path, after=11)
     # Of the first, all NaN, there is no file; chunks at the edge hold bytes that are no cells.
-    nan, *inside = [file.name for file in records_of(path) if not file.name.endswith(".2")]
-    assert nan == "0.0.0"
+    names = [file.name for file in records_of(path)]
+    inside = [name for name in names if name != "0.0.0" and not name.endswith(".2")]
     for index in inside[:2]:
         damage(partial_of(path) / "data.zarr" / "clr" / index)
     save_cube(work.cube, path, resume=True)
