@@ -6,8 +6,8 @@
 A survey of 39 elements, one sample per 400 cells, is gridded, opened as log-ratios and scored, each
 step from Zarr to Zarr on a LocalCluster of separate processes of one thread. Each row of the table
 is one step at one size in one run, on workers that are new but warm: they did the same on a small
-survey before. Memory is the most that a worker took, libraries among it (about 0.4 GB, with torch
-0.6). Networks score with few epochs of training behind them: that takes as long as with many.
+survey before. Memory is the most that a worker took, libraries among it (0.5 GB or
+more). Networks score with few epochs of training behind them: that takes as long as with many.
 
 Then the same steps with one worker, and, eagerly with numpy on as many threads as there were
 workers, without a cluster or a file. Rows of earlier calls stay, unless they are measured again.
