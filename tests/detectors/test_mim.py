@@ -293,8 +293,12 @@ def test_the_threshold_is_told(frozen, cube):
 
 
 @pytest.mark.parametrize("how", [{"tuned": True}, {}])
-def test_integrated_gradients_add_up(cube, labels, how):
-    """To the logit less that of the window at the mean: within 2 percent of the largest."""
+def test_integrated_gradients_add_up(cube, labels, how, monkeypatch):
+    """To the logit less that of the window at the mean: within 2 percent of the largest.
+
+    In 128 steps it was 5 percent for one of four seeds: 30 epochs leave layer norms that bend.
+    """
+    monkeypatch.setitem(MIM.integrated_gradients.__globals__, "STEPS", 512)
     planted = cube + 4.0 * (labels == 1) * (cube.element == "Au")
     planted = planted.transpose(*cube.dims).assign_attrs(cube.attrs)
     detector = MIM(**SIZES, draws=1, head_epochs=30, head_learning_rate=0.01, **how)
