@@ -54,7 +54,7 @@ def no_compute():
 def local_cluster(n_workers):
     """Give the client of worker processes on this machine, on which dask computes meanwhile."""
     distributed = pytest.importorskip("distributed")
-    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=n_workers, **how) as workers,
         distributed.Client(workers) as client,

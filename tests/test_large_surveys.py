@@ -88,7 +88,7 @@ class InMidRun(threading.Thread):
 def test_a_scheduler_lost_in_mid_run(tmp_path, request):
     path = tmp_path / "cube.zarr"
     workers = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
     scheduler = workers.scheduler
     soon = dask.config.set({"distributed.comm.timeouts.connect": "1s"})  # nobody comes back

@@ -6,15 +6,15 @@
 A survey of 39 elements, one sample per 400 cells, is gridded, opened as log-ratios and scored, each
 step from Zarr to Zarr on a LocalCluster of separate processes of one thread. Each row of the table
 is one step at one size in one run, on workers that are new but warm: they did the same on a small
-survey before. Memory is the most that a worker took, libraries among it (0.5 GB or
-more). Networks score with few epochs of training behind them: that takes as long as with many.
+survey before. Memory is the most that a worker took, libraries among it. Networks score with few
+epochs of training behind them: that takes as long as with many.
 
-Then the same steps with one worker, and, eagerly with numpy on as many threads as there were
-workers, without a cluster or a file. Rows of earlier calls stay, unless they are measured again.
+Then the same steps with one worker and, in place of the cluster, in one process that reads the
+whole file, computes eagerly with numpy on as many threads, and writes the result. Rows of earlier
+calls stay, unless they are measured again.
 """
 
 import argparse
-import shutil
 import tempfile
 import time
 import warnings
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -33,8 +34,10 @@ import xgeoanom as xga
 from xgeoanom.blocks.sampling import peak_memory
 
 N_ELEMENTS, CELLS_A_SAMPLE, SPACING = 39, 400, 100.0
-WARM = 60  # cells a side of the survey that workers do first
-EAGER = 1.1e6  # cells at which workers are counted, and compared with work in memory
+WARM, WARM_CHUNK = 96, 32  # cells a side of the survey that workers do first, and of its chunks
+EAGER = 1.1e6  # cells at which workers are counted, and compared with eager work
+# Workers keep the memory that a block gave back, for the next one: else the system clears it anew.
+KEEP = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "MALLOC_ARENA_MAX": 1}
 KEYS = ["step", "cells", "how", "run"]
 CLASSICAL = ("idw", "clr", "singularity", "RX", "RX (5, 21)")
 BEFORE = {"idw": (), "clr": ("idw",), "singularity": ("idw",)}  # what a step reads
@@ -65,7 +68,8 @@ def table_of(side: int) -> xr.Dataset:
 def gridded(side: int) -> xr.DataArray:
     """Return the lazy cube of ``side`` cells each way."""
     extent = side * SPACING
-    return xga.idw(table_of(side), spacing=SPACING, bounds=(0, 0, extent, extent))
+    chunks = WARM_CHUNK if side == WARM else None
+    return xga.idw(table_of(side), spacing=SPACING, bounds=(0, 0, extent, extent), chunks=chunks)
 
 
 def trained(name: str) -> Any:
@@ -112,6 +116,19 @@ class Survey:
         xga.save_cube(result, self.folder / f"{name}.zarr")
         return time.perf_counter() - start
 
+    def run_eagerly(self, step: str) -> float:
+        """Return the seconds of a step that reads a whole file, computes, and writes."""
+        start = time.perf_counter()
+        with dask.config.set(scheduler="threads"):
+            loaded = lambda name: self.opened(name).load()  # noqa: E731
+            result = job_of(step, self.side, loaded, self.folder).load()
+            xga.save_cube(result, self.folder / "out.zarr")
+        return time.perf_counter() - start
+
+    def written(self, step: str) -> float:
+        """Return the seconds of a step; what others read is kept under its name."""
+        return self.run(step, step if step in ("idw", "clr") else "out")
+
     def prepare(self, step: str) -> None:
         """Write what a step reads, unless it is there."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -125,50 +142,63 @@ class Survey:
 @contextmanager
 def workers(n: int) -> Iterator[Client]:
     """Give a cluster of ``n`` processes."""
-    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with LocalCluster(n_workers=n, **how) as cluster, Client(cluster) as client:
+    how = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
+    keep = {f"distributed.nanny.pre-spawn-environ.{name}": each for name, each in KEEP.items()}
+    with (
+        dask.config.set(keep),
+        LocalCluster(n_workers=n, **how) as cluster,
+        Client(cluster) as client,
+    ):
         yield client
 
 
-def on_workers(step: str, n: int, warm: Survey, full: Survey) -> dict[str, float]:
-    """Return seconds and memory of one step on a new cluster."""
+Rows = Iterator[dict[str, Any]]
+
+
+def on_workers(step: str, n: int, warm: Survey, surveys: list[Survey], runs: int) -> Rows:
+    """Yield seconds and memory of one step on a new cluster, the smallest survey first."""
     with workers(n) as client:
         for _ in range(2):  # all workers compile
-            warm.run(step, "out")
-        seconds = full.run(step, "out")
-        memory = max(client.run(peak_memory).values())
-    return {"seconds": seconds, "memory (MB)": memory / 1e6}
+            warm.written(step)
+        for full in surveys:
+            for run in range(runs):
+                seconds = full.written(step)
+                memory = max(client.run(peak_memory).values())
+                about = {"step": step, "cells": full.side**2, "how": counted(n), "run": run}
+                yield {**about, "seconds": seconds, "memory (MB)": memory / 1e6}
 
 
-def in_memory(step: str, warm: Survey, full: Survey) -> dict[str, float]:
-    """Return the seconds of one step with numpy, on threads: neither cluster nor files."""
-    for survey in (warm, full):
-        held = {name: survey.opened(name).load() for name in BEFORE.get(step, ("clr",))[-1:]}
-        start = time.perf_counter()
-        job_of(step, survey.side, held.__getitem__, survey.folder).compute()
-    return {"seconds": time.perf_counter() - start}
+def counted(n: int) -> str:
+    return "1 worker" if n == 1 else f"{n} workers"
 
 
-def rows_of(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
-    """Measure; the sizes one after the other, so that only one survey is on disk."""
+def eagerly(step: str, warm: Survey, full: Survey, runs: int) -> Rows:
+    """Yield seconds and memory of one step in one process, on all threads, without a cluster."""
+    with workers(1) as client:  # only lends its process, which is as new as theirs
+        client.submit(warm.run_eagerly, step).result()
+        for run in range(runs):
+            seconds = client.submit(full.run_eagerly, step, pure=False).result()
+            memory = max(client.run(peak_memory).values())
+            about = {"step": step, "cells": full.side**2, "how": "eager", "run": run}
+            yield {**about, "seconds": seconds, "memory (MB)": memory / 1e6}
+
+
+def rows_of(args: argparse.Namespace, folder: Path) -> Rows:
+    """Measure one step after the other, each on ascending sizes."""
     warm = Survey(WARM, folder / "warm")
-    for step in args.only:
-        warm.prepare(step)
     n_sizes = round(2 * np.log10(args.largest / args.least)) + 1
-    for cells in np.geomspace(args.least, args.largest, max(n_sizes, 2)):
-        full = Survey(round(cells**0.5), folder / "full")
-        for step in args.only:
-            if step in NETWORKS and cells > 1.01 * args.largest_network:
-                continue
-            full.prepare(step)
-            about = {"step": step, "cells": full.side**2}
-            for run in range(args.runs):
-                found = on_workers(step, args.workers, warm, full)
-                yield {**about, "how": f"{args.workers} workers", "run": run, **found}
-            if cells <= EAGER and full.side**2 > EAGER / 4:
-                yield {**about, "how": "1 worker", "run": 0, **on_workers(step, 1, warm, full)}
-                yield {**about, "how": "in memory", "run": 0, **in_memory(step, warm, full)}
-        shutil.rmtree(full.folder)
+    sides = np.sqrt(np.geomspace(args.least, args.largest, n_sizes)).round().astype(int).tolist()
+    surveys = [Survey(side, folder / str(side)) for side in sides]
+    for step in args.only:
+        most = args.largest_network if step in NETWORKS else args.largest
+        some = [each for each in surveys if each.side**2 < 1.01 * most]
+        for survey in (warm, *some):
+            survey.prepare(step)
+        yield from on_workers(step, args.workers, warm, some, args.runs)
+        if small := [each for each in some if each.side**2 <= EAGER]:
+            runs = 1 if step in NETWORKS else args.runs
+            yield from on_workers(step, 1, warm, small[-1:], runs)
+            yield from eagerly(step, warm, small[-1], runs)
 
 
 def keep(row: dict[str, Any], path: Path) -> None:
@@ -179,25 +209,33 @@ def keep(row: dict[str, Any], path: Path) -> None:
     rows.to_csv(path, index=False)
 
 
+def exponents(part: pd.DataFrame) -> str:
+    """Return the least and the greatest exponent of time among the runs."""
+    slopes = [
+        np.polyfit(np.log(run["cells"]), np.log(run["seconds"]), 1)[0]
+        for _, run in part.groupby("run")
+    ]
+    return f"{min(slopes):.2f} to {max(slopes):.2f}"
+
+
 def report(rows: pd.DataFrame, n_workers: int, output: Path) -> None:
     """Write what the rows amount to: for each step its exponents, speedup and overhead."""
-    ours = rows[rows["how"] == f"{n_workers} workers"]
+    ours = rows[rows["how"] == counted(n_workers)]
     found = []
     for step, part in ours.groupby("step", sort=False):
         best = part.groupby("cells")[["seconds", "memory (MB)"]].median()
-        slopes = [
-            np.polyfit(np.log(run["cells"]), np.log(run["seconds"]), 1)[0]
-            for _, run in part.groupby("run")
-        ]
         about = {"step": step, "cells": f"{best.index[0]:.0e} to {best.index[-1]:.0e}"}
         about |= {"microseconds a cell": best["seconds"].iloc[-1] / best.index[-1] * 1e6}
-        about |= {"exponent": f"{min(slopes):.2f} to {max(slopes):.2f}"}
+        n_runs = part.groupby("cells")["run"].transform("size")
+        part = part[n_runs == n_runs.max()]  # the largest may have run once
+        about["exponent"] = exponents(part)
+        about["exponent, last decade"] = exponents(part[part["cells"] > part["cells"].max() / 11])
         for name, at in (("first", 0), ("last", -1)):
             about[f"MB a worker, {name}"] = best["memory (MB)"].iloc[at].round()
-        for how, name in (("1 worker", "speedup"), ("in memory", "against memory")):
-            other = rows[(rows["step"] == step) & (rows["how"] == how)].set_index("cells")
+        for how, name in (("1 worker", "speedup"), ("eager", "time by eager")):
+            other = rows[(rows["step"] == step) & (rows["how"] == how)].groupby("cells")["seconds"]
             if len(other):
-                ratio = other["seconds"].iloc[-1] / best["seconds"][other.index[-1]]
+                ratio = other.median().iloc[-1] / best["seconds"][other.median().index[-1]]
                 about[name] = ratio if how == "1 worker" else 1 / ratio
         found.append(about)
     table = pd.DataFrame(found).round(2)

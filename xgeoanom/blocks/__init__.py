@@ -1,7 +1,7 @@
 """One path for numpy and dask arrays, here and on a cluster. The only dask code."""
 
 from xgeoanom.blocks.chunking import Footprint
-from xgeoanom.blocks.grids import delayed, map_grid, map_places
+from xgeoanom.blocks.grids import delayed, lazily, map_grid, map_places
 from xgeoanom.blocks.halos import collect_halo, map_halo
 from xgeoanom.blocks.patches import gather, gather_windows, read_block
 from xgeoanom.blocks.regions import block_at, blocks_of, map_blocks_of
@@ -17,6 +17,7 @@ __all__ = [
     "delayed",
     "gather",
     "gather_windows",
+    "lazily",
     "map_blocks_of",
     "map_grid",
     "map_halo",

@@ -67,6 +67,13 @@ def map_places(
     )
 
 
+def lazily(stored: Any, chunks: tuple[int, ...]) -> da.Array:
+    """Return what a file holds, an object with shape and slices of it, as a lazy array."""
+    meta = np.empty((0,) * stored.ndim, stored.dtype)
+    # Its name is of its own: a file of the same name may be another one next time.
+    return da.from_array(stored, chunks=chunks, name=False, meta=meta)
+
+
 def delayed(func: Callable[..., Any], *args: Any) -> Any:
     """Return ``func(*args)`` to be computed once, when first needed."""
     return dask.delayed(func, pure=False)(*args)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -70,7 +71,10 @@ def peak_memory() -> float:
     """Return the largest memory that this process ever held, in bytes."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset)
+    if sys.platform == "linux":  # ru_maxrss would count what the parent held when it forked
+        status = Path("/proc/self/status").read_text().splitlines()
+        (peak,) = (line for line in status if line.startswith("VmHWM:"))
+        return float(peak.split()[1]) * 1024
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # macOS counts bytes

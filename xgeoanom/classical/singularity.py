@@ -109,8 +109,12 @@ def singularity(
     halo = _reach(shapes) if shapes else windows[-1] // 2
 
     def on_block(block: np.ndarray, shared: None) -> np.ndarray:
-        planes = [_maps_of(plane, windows, shapes, halo) for plane in block.astype("float64")]
-        return np.concatenate(np.stack(planes, axis=1))  # (map * element, y, x)
+        ny, nx = block.shape[1] - 2 * halo, block.shape[2] - 2 * halo
+        maps = np.empty((len(names), len(block), ny, nx))
+        means = np.empty((len(windows), ny, nx))  # for all elements: what is freed is cleared anew
+        for k, plane in enumerate(block.astype("float64")):
+            maps[:, k] = _maps_of(plane, windows, shapes, means)
+        return maps.reshape(-1, ny, nx)
 
     layers = len(names) * cube.sizes[ELEMENT]
     footprint = Footprint(halo=halo)
@@ -196,9 +200,13 @@ def _reach(shapes: Shapes) -> int:
 
 
 def _maps_of(
-    plane: np.ndarray, windows: Sequence[int], shapes: Shapes | None, halo: int
+    plane: np.ndarray, windows: Sequence[int], shapes: Shapes | None, means: np.ndarray
 ) -> np.ndarray:
-    """Return the maps of one element, ``(map, y, x)``, from its plane with a halo."""
+    """Return the maps of one element, ``(map, y, x)``, from its plane with a halo.
+
+    ``means`` (window, y, x) are written over.
+    """
+    halo = (len(plane) - means.shape[1]) // 2
     if (plane < 0).any():
         raise CompositionError(
             f"concentration has negative values, such as {np.nanmin(plane):g}; a power law needs "
@@ -207,11 +215,10 @@ def _maps_of(
     inside = slice(halo, plane.shape[0] - halo), slice(halo, plane.shape[1] - halo)
     valid = np.isfinite(plane[inside])
     if shapes is None:
-        means = np.empty((len(windows), *valid.shape))
         square_means(plane, np.array(windows), halo, means)
         fit = _fit(means, np.array(windows, dtype="float64"), valid)
     else:
-        fit = _steepest(plane, shapes, valid, halo)
+        fit = _steepest(plane, shapes, valid, means)
     return np.concatenate([2 - fit[:1], fit])
 
 
@@ -221,12 +228,14 @@ def _fit(means: np.ndarray, sizes: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return fit
 
 
-def _steepest(plane: np.ndarray, shapes: Shapes, valid: np.ndarray, halo: int) -> np.ndarray:
+def _steepest(
+    plane: np.ndarray, shapes: Shapes, valid: np.ndarray, means: np.ndarray
+) -> np.ndarray:
     """Return alpha, c, r2 and bearing of the direction in which alpha is least."""
+    halo = (len(plane) - len(valid)) // 2
     sums, counts = running_sums(plane)
     best = np.full((4, *valid.shape), np.nan)
     for bearing, ellipses in shapes.items():
-        means = np.empty((len(ellipses), *valid.shape))
         for mean, shape in zip(means, ellipses, strict=True):
             shape_means(sums, counts, shape, halo, mean)
         areas = [(shape[:, 2] - shape[:, 1]).sum() for shape in ellipses]

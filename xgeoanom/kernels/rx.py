@@ -73,14 +73,15 @@ def _ring_sums(plane, cols, inner, outer, spare, out):
 
 
 @jit
-def _centred(tile):
+def _centred(tile, room):
     """Return the tile's planes about their medians, flat, 0 where a cell lacks an element.
 
     Plane 0 holds 1 for each cell that has them all: products with it are sums and counts. Near the
     middle sums of squares keep their digits; some of the cells tell it, and no huge value.
     """
     n_elements, size = len(tile), tile.shape[1] * tile.shape[2]
-    planes = np.ones((n_elements + 1, size))
+    planes = room[: (n_elements + 1) * size].reshape(n_elements + 1, size)
+    planes[0] = 1.0
     for e in range(n_elements):
         planes[e + 1] = tile[e].copy().ravel()
         for cell in range(size):
@@ -95,12 +96,15 @@ def _centred(tile):
 
 
 @jit
-def _moments(planes, cols, inner, outer):
-    """Return the rings' sums of products of each two planes: a lower triangle's rows, (pair, n)."""
+def _moments(planes, cols, inner, outer, room, spare):
+    """Return the rings' sums of products of each two planes: a lower triangle's rows, (pair, n).
+
+    ``spare`` is (7, cell).
+    """
     n_planes, size = planes.shape
-    n = size - (outer - 1) * (cols + 1)
-    moments = np.empty((n_planes * (n_planes + 1) // 2, n))
-    product, spare = np.empty(size), np.empty((6, size))
+    n, n_pairs = size - (outer - 1) * (cols + 1), pairs_of(n_planes)
+    moments = room[: n_pairs * n].reshape(n_pairs, n)
+    product, spare = spare[6, :size], spare[:6]
     pair = 0
     for i in range(n_planes):
         for j in range(i + 1):
@@ -109,6 +113,12 @@ def _moments(planes, cols, inner, outer):
             _ring_sums(product, cols, inner, outer, spare, moments[pair])
             pair += 1
     return moments
+
+
+@jit
+def pairs_of(n_planes):
+    """Return the number of pairs of planes, each with itself among them."""
+    return n_planes * (n_planes + 1) // 2
 
 
 @jit
@@ -194,10 +204,14 @@ def score_dual_window(block, inner, outer, out):
     """
     halo = outer // 2
     least = max(LEAST * (outer**2 - inner**2), 2.0)
+    # Made once: freed after each tile, it would go back to the system, which clears it anew.
+    n_planes, size = len(block) + 1, (TILE + 2 * halo) ** 2
+    room, spare = np.empty(n_planes * size), np.empty((7, size))
+    pair_room = np.empty(pairs_of(n_planes) * size)
     for top in range(0, out.shape[0], TILE):
         for left in range(0, out.shape[1], TILE):
             part = out[top : top + TILE, left : left + TILE]
             bottom, right = top + part.shape[0] + 2 * halo, left + part.shape[1] + 2 * halo
-            planes = _centred(block[:, top:bottom, left:right])
-            moments = _moments(planes, right - left, inner, outer)
+            planes = _centred(block[:, top:bottom, left:right], room)
+            moments = _moments(planes, right - left, inner, outer, pair_room, spare)
             _score_tile(planes, moments, right - left, least, part)

@@ -315,7 +315,8 @@ def _inverse(kind: str, log_ratio: xr.DataArray, logs_of: Formula) -> xr.DataArr
 
 def _clr(parts: np.ndarray) -> np.ndarray:
     logs = np.log(parts)
-    return logs - logs.mean(axis=-1, keepdims=True)
+    logs -= logs.mean(axis=-1, keepdims=True)
+    return logs
 
 
 def _combine(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:

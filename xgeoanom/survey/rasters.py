@@ -13,6 +13,7 @@ from xgeoanom.conventions import ELEMENT, X, Y, check_same_grid
 from xgeoanom.errors import CRSError, CubeError, GridError
 from xgeoanom.survey import geotiff, zarr_store
 from xgeoanom.survey.replacing import remove, replacing
+from xgeoanom.survey.stored_array import stored_arrays
 
 RECORD = "xgeoanom"  # attr of a file that holds one array
 BLOCK = 512  # cells a side of a stored block of an eager array
@@ -208,7 +209,8 @@ def _save_netcdf(obj: Array, path: Path) -> None:
 
 
 def _open_netcdf(path: Path) -> Array:
-    return _from_dataset(xr.open_dataset(path, engine="netcdf4", decode_coords="all", chunks={}))
+    dataset = xr.open_dataset(path, engine="netcdf4", decode_coords="all")
+    return _from_dataset(stored_arrays(dataset, path))
 
 
 def _save_zarr(obj: Array, path: Path, *, resume: bool) -> None:
@@ -216,7 +218,8 @@ def _save_zarr(obj: Array, path: Path, *, resume: bool) -> None:
 
 
 def _open_zarr(path: Path) -> Array:
-    return _from_dataset(xr.open_dataset(path, engine="zarr", decode_coords="all", chunks={}))
+    dataset = xr.open_dataset(path, engine="zarr", decode_coords="all", chunks=None)
+    return _from_dataset(stored_arrays(dataset, path))
 
 
 def _to_dataset(obj: Array, keyword: str) -> xr.Dataset:
