@@ -156,6 +156,14 @@ def test_from_points_to_files(worker, suffix, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [f"clr{suffix}"]
 
 
+def test_what_goes_wrong_before_a_geotiff_is_told_in_its_name(worker, tmp_path):
+    cube = slow_cube(0.0)
+    broken = cube.copy(data=cube.data.map_blocks(lambda block: block.nowhere, dtype="float64"))
+    with pytest.raises(StoreError, match=r"cube.tif' is not written .*nowhere.*save as \.zarr"):
+        save_cube(broken, tmp_path / "cube.tif")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def cube():
     return small_cube(holes=12)

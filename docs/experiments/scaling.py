@@ -9,7 +9,7 @@ is one step at one size in one run, on workers that are new but warm: they did t
 survey before. Memory is the most that a worker took, libraries among it. Networks score with few
 epochs of training behind them: that takes as long as with many.
 
-Then the same steps with one worker and, in place of the cluster, in one process that reads the
+Then most of the steps with one worker and, in place of the cluster, in one process that reads the
 whole file, computes eagerly with numpy on as many threads, and writes the result. Rows of earlier
 calls stay, unless they are measured again.
 """
@@ -40,6 +40,7 @@ EAGER = 1.1e6  # cells at which workers are counted, and compared with eager wor
 KEEP = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "MALLOC_ARENA_MAX": 1}
 KEYS = ["step", "cells", "how", "run"]
 CLASSICAL = ("idw", "clr", "singularity", "RX", "RX (5, 21)")
+COMPARED = (*CLASSICAL, "PPF-CNN (3, 5)")  # with one worker, and with eager work
 BEFORE = {"idw": (), "clr": ("idw",), "singularity": ("idw",)}  # what a step reads
 SMALL = {"draws": 1, "epochs": 1, "seed": 0}
 NETWORKS: dict[str, Callable[[], Any]] = {
@@ -195,7 +196,8 @@ def rows_of(args: argparse.Namespace, folder: Path) -> Rows:
         for survey in (warm, *some):
             survey.prepare(step)
         yield from on_workers(step, args.workers, warm, some, args.runs)
-        if small := [each for each in some if each.side**2 <= EAGER]:
+        small = [each for each in some if each.side**2 <= EAGER]
+        if step in COMPARED and small:
             runs = 1 if step in NETWORKS else args.runs
             yield from on_workers(step, 1, warm, small[-1:], runs)
             yield from eagerly(step, warm, small[-1], runs)

@@ -174,6 +174,16 @@ def test_a_disk_full_at_any_file(after, path, monkeypatch):
     assert same_bytes(open_cube(path), cube_of(values() + 1))
 
 
+def test_a_whole_store_that_is_damaged_is_made_anew(path):
+    work = Work()
+    save_cube(work.cube, path)
+    truncate(path / "clr" / "0.0.1")
+    work.done.clear()
+    save_cube(work.cube, path, resume=True)
+    assert len(work.done) >= 12
+    assert same_bytes(open_cube(path), cube_of(values() + 1))
+
+
 # ---------------------------------------------------------------------------- unreadable input
 
 

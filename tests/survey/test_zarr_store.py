@@ -208,10 +208,21 @@ def test_resume_with_nothing_there_begins(path):
     save_cube(work.cube, path, resume=True)
     assert len(work.done) == 12
     assert same_bytes(open_cube(path), cube_of(values() + 1))
-    # What is whole is no part of anything: it is made anew.
+
+
+def test_what_is_whole_is_left_as_it_is(path):
+    work = Work()
+    save_cube(work.cube, path, resume=True)
+    before = chunk_files(path)
     work.done.clear()
     save_cube(work.cube, path, resume=True)
-    assert len(work.done) == 12
+    assert work.done == [(0, 0, 1)]  # the first one with a number, to be sure
+    assert chunk_files(path) == before
+    with pytest.raises(StoreError, match="other values than it has now.*resume=False"):
+        save_cube(Work(seed=1).cube, path, resume=True)
+    assert chunk_files(path) == before
+    save_cube(work.cube.assign_attrs(seed=1), path, resume=True)  # something else takes its place
+    assert open_cube(path).attrs["seed"] == 1
 
 
 def test_eager_cubes_may_be_resumed_too(path):

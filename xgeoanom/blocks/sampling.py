@@ -27,13 +27,13 @@ class Sample:
 def sample(arrays: Mapping[str, Array]) -> Sample:
     """Compute dask arrays in some places, drop that, and conclude on all.
 
-    A place is a chunk along the last two dims, in all arrays together. One place first, which
-    compiles; then as many as there are threads, and twice as many. What the second round took
-    longer is the time of a round; the rest is spent once.
+    A place is a chunk along the last two dims, in all arrays together. As many places as there are
+    threads first, so that each worker compiles; then as many again, and twice as many. What the
+    last took longer is the time of a round; the rest is spent once.
     """
     places = _places(arrays)
     n_places, at_a_time = len(places), n_threads()
-    _seconds(arrays, places, 1)
+    _seconds(arrays, places, min(at_a_time, n_places))
     if n_places < 2 * at_a_time:
         seconds = _seconds(arrays, places, n_places)
     else:

@@ -46,8 +46,8 @@ class Forecast:
 def forecast(obj: xr.DataArray | xr.Dataset) -> Forecast:
     """Tell the time and memory that something lazy will take, from some of its blocks.
 
-    One block is computed to compile what there is to compile, then as many as run at a time, then
-    twice as many; what the second round took longer is the time of a round. Nothing is kept.
+    As many blocks as run at a time are computed for what there is to compile, then as many again,
+    then twice as many; what the second round took longer is the time of a round. Nothing is kept.
 
     Parameters
     ----------

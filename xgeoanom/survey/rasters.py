@@ -10,7 +10,7 @@ import xarray as xr
 
 from xgeoanom.blocks import on_cluster, on_threads
 from xgeoanom.conventions import ELEMENT, X, Y, check_same_grid
-from xgeoanom.errors import CRSError, CubeError, GridError
+from xgeoanom.errors import CRSError, CubeError, GridError, StoreError
 from xgeoanom.survey import geotiff, zarr_store
 from xgeoanom.survey.replacing import remove, replacing
 from xgeoanom.survey.stored_array import stored_arrays
@@ -120,7 +120,8 @@ def save_cube(obj: Array, path: str | Path, *, resume: bool = False) -> None:
     resume : bool
         Go on with what an interrupted save of the same ``obj`` to the same ``.zarr`` left: only
         what is missing is computed. That lies beside, in ``.<name>.zarr.partial``, until it is
-        whole. What was written is read again, and one region computed again, to be sure.
+        whole; what is whole is left as it is. What was written is read again, and one region of
+        each variable computed again: an input that changed elsewhere goes unseen.
 
     Raises
     ------
@@ -149,7 +150,7 @@ def save_cube(obj: Array, path: str | Path, *, resume: bool = False) -> None:
             f"resume=True, but {path.suffix} is written in one go; save it as .zarr, and what "
             "open_cube makes of that as this"
         )
-    with replacing(path) as beside, _at_hand(obj, beside) as stream:
+    with replacing(path) as beside, _at_hand(obj, path, beside) as stream:
         writer(stream, beside)
 
 
@@ -182,7 +183,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _at_hand(obj: Array, beside: Path) -> Iterator[Array]:
+def _at_hand(obj: Array, path: Path, beside: Path) -> Iterator[Array]:
     """Give what this process can write by itself: what a cluster computes comes through Zarr."""
     if on_cluster() is None or all(array.chunks is None for array in _variables(obj)):
         yield obj
@@ -192,8 +193,15 @@ def _at_hand(obj: Array, beside: Path) -> Iterator[Array]:
         _save_zarr(obj, staged, resume=False)
         with on_threads():
             yield _open_zarr(staged)
+    except StoreError as error:
+        cause = error.__cause__
+        raise StoreError(
+            f"path={str(path)!r} is not written ({type(cause).__name__}: {cause}); mend that and "
+            "save again, or save as .zarr, which can be gone on with, and then as this"
+        ) from error
     finally:
         remove(staged)
+        remove(zarr_store.partial_of(staged))
 
 
 def _variables(obj: Array) -> list[xr.Variable]:

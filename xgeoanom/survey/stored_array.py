@@ -15,12 +15,13 @@ class StoredArray:
 
     def __init__(self, variable: xr.Variable, name: str, path: Path) -> None:
         self.variable, self.name, self.path = variable, name, path
-        self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
+        self.shape, self.ndim = variable.shape, variable.ndim
+        self.dtype = variable.dtype.newbyteorder("=")  # netCDF4 minds how a dtype is spelt
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Return the values of a part; CubeError names it where its chunk is damaged."""
         try:
-            values: np.ndarray = self.variable[key].values
+            return np.asarray(self.variable[key].values, self.dtype)
         except Exception as error:  # whatever a codec raises
             parts = key if isinstance(key, tuple) else (key,)
             told = [f"{p.start}:{p.stop}" if isinstance(p, slice) else str(p) for p in parts]
@@ -29,7 +30,6 @@ class StoredArray:
                 f"chunk is damaged ({type(error).__name__}: {error}); put back a copy of the "
                 "file, or make it again"
             ) from error
-        return values
 
 
 def stored_arrays(dataset: xr.Dataset, path: Path) -> xr.Dataset:

@@ -3,7 +3,8 @@
 Beside ``clr.zarr`` lies, until it is whole, ``.clr.zarr.partial``. In it is a folder, under a name
 of its own, so that what is left of an older run cannot write there, and in this three things: the
 store; ``written``, a file for each region with the checksum of its values; and ``run.json``, which
-says of what it is a store. A worker killed while it writes leaves a region without a checksum.
+says of what it is a store, and stays with it. A worker killed while it writes leaves a region
+without a checksum.
 """
 
 import json
@@ -23,6 +24,7 @@ from xgeoanom.blocks import block_at, blocks_of, compute, delayed, map_blocks_of
 from xgeoanom.errors import StoreError
 from xgeoanom.survey.replacing import put_in_place, remove
 
+RUN = "run.json"
 STREAMED = "fiub"  # kinds of numbers that a region can hold without being encoded
 CLOSE = {"rtol": 1e-5, "atol": 1e-8}  # another machine may round otherwise
 
@@ -30,28 +32,36 @@ Lazy = dict[str, Any]
 Block = tuple[str, tuple[int, ...]]
 
 
+def partial_of(path: Path) -> Path:
+    """Return the folder in which a store is until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
 def save(dataset: xr.Dataset, path: Path, *, resume: bool) -> None:
     """Write ``dataset``, whose lazy variables have even chunks; see :func:`save_cube`."""
-    beside = path.with_name(f".{path.name}.partial")
+    part = partial_of(path)
     dataset, lazy = _streamed(dataset)
     run = _description(dataset, lazy)
+    if resume and not part.exists() and _is_done(path, run, lazy):
+        return
     try:
-        folder = _begun(beside, run) if resume else None
-        folder = folder or _begin(beside, dataset, lazy, run)
+        folder = _begun(part, run) if resume else None
+        folder = folder or _begin(part, dataset, lazy, run)
         _fill(folder, lazy)
         zarr.consolidate_metadata(folder / "data.zarr", zarr_format=2)
+        (folder / "data.zarr" / f".{RUN}").write_text(run)
         put_in_place(folder / "data.zarr", path)
     except StoreError:
         raise
     except Exception as error:
-        n_written, n_all = len(list(beside.glob("*/written/*/*"))), len(blocks_of(lazy))
+        n_written, n_all = len(list(part.glob("*/written/*/*"))), len(blocks_of(lazy))
         reason = " ".join(str(error).split()).rstrip(".")
         raise StoreError(
             f"path={str(path)!r} is not whole: {n_written} of {n_all} regions are written, then: "
             f"{type(error).__name__}: {reason}. Mend that and save again with resume=True, which "
-            f"goes on from {beside.name}, or delete that folder"
+            f"goes on from {part.name}, or delete that folder"
         ) from error
-    remove(beside)
+    remove(part)
 
 
 def _streamed(dataset: xr.Dataset) -> tuple[xr.Dataset, Lazy]:
@@ -77,9 +87,23 @@ def _description(dataset: xr.Dataset, lazy: Lazy) -> str:
     return json.dumps({"attrs": dataset.attrs, "variables": variables}, default=str, indent=1)
 
 
+def _is_done(path: Path, run: str, lazy: Lazy) -> bool:
+    """Return whether this very run is at its end already; StoreError if its values are others."""
+    record = path / f".{RUN}"
+    if not record.is_file() or record.read_text() != run:
+        return False
+    try:
+        _check_same_values(path, lazy, blocks_of(lazy))
+    except StoreError:
+        raise
+    except Exception:  # whatever a damaged chunk raises, or the work itself: begin anew
+        return False
+    return True
+
+
 def _begun(beside: Path, run: str) -> Path | None:
     """Return the folder of an interrupted run, if there is one; StoreError if of another."""
-    for found in beside.glob("*/run.json"):
+    for found in beside.glob(f"*/{RUN}"):
         if found.read_text() == run:
             return found.parent
         raise StoreError(
@@ -101,7 +125,7 @@ def _begin(beside: Path, dataset: xr.Dataset, lazy: Lazy, run: str) -> Path:
             variable.encoding |= _codecs(variable.dtype)
     # Zarr's format 3 has no settled way yet to store the names of elements.
     dataset.to_zarr(folder / "data.zarr", zarr_format=2, compute=False)
-    (folder / "run.json").write_text(run)
+    (folder / RUN).write_text(run)
     return folder
 
 
@@ -117,7 +141,7 @@ def _fill(folder: Path, lazy: Lazy) -> None:
     """Write what is not yet written."""
     blocks = blocks_of(lazy)
     written = _written(folder, blocks)
-    _check_same_values(folder, lazy, {block: blocks[block] for block in written})
+    _check_same_values(folder / "data.zarr", lazy, {block: blocks[block] for block in written})
     missing = {block: region for block, region in blocks.items() if block not in written}
     map_blocks_of(partial(_write, str(folder.absolute())), lazy, missing)
     if lost := [block for block in blocks if not _record(folder, *block).exists()]:
@@ -131,10 +155,10 @@ def _written(folder: Path, blocks: Mapping[Block, Any]) -> list[Block]:
     return [block for block, whole in zip(told, compute(jobs), strict=True) if whole]
 
 
-def _check_same_values(folder: Path, lazy: Lazy, written: Mapping[Block, Any]) -> None:
+def _check_same_values(store: Path, lazy: Lazy, written: Mapping[Block, Any]) -> None:
     """Compute a written region of each variable again; StoreError where it differs."""
     for name in {block[0] for block in written}:
-        block, stored = _telling(folder, name, written)
+        block, stored = _telling(store, name, written)
         ours = block_at(lazy, block)
         if not np.allclose(stored.astype(ours.dtype), ours, equal_nan=True, **CLOSE):
             raise StoreError(
@@ -143,9 +167,9 @@ def _check_same_values(folder: Path, lazy: Lazy, written: Mapping[Block, Any]) -
             )
 
 
-def _telling(folder: Path, name: str, written: Mapping[Block, Any]) -> tuple[Block, Any]:
+def _telling(store: Path, name: str, written: Mapping[Block, Any]) -> tuple[Block, Any]:
     """Return the first written region of a variable that holds a number, if one does, and it."""
-    array = _array(folder, name)
+    array = zarr.open_array(store / name, mode="r")
     for block in (block for block in written if block[0] == name):
         stored = np.asarray(array[written[block]])
         if not np.isnan(stored).all():

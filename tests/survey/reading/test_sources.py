@@ -86,6 +86,24 @@ def test_folder_of_partitions_is_one_table(tmp_path):
         open_source(tmp_path / "empty", text=())
 
 
+def test_partitions_that_do_not_fit_are_named(tmp_path):
+    whole = points()
+    last = whole.columns[0]
+    for k, part in enumerate([whole.drop(columns=last), whole]):
+        part.to_parquet(tmp_path / f"part.{k}.parquet")
+    with pytest.raises(CubeError, match=rf"part.1.parquet and part.0.parquet .* \['{last}'\]"):
+        open_source(tmp_path, text=())
+    (tmp_path / "part.1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CubeError, match=r"part.1.parquet cannot be read"):
+        open_source(tmp_path, text=())
+
+
+def test_partitions_with_text_in_one(tmp_path):
+    pd.DataFrame({"Au": [1.5, 2.0]}).to_parquet(tmp_path / "part.0.parquet")
+    pd.DataFrame({"Au": ["<0.5", "3"]}).to_parquet(tmp_path / "part.1.parquet")
+    assert open_source(tmp_path, text=()).frame["Au"].tolist() == [1.5, 2.0, "<0.5", "3"]
+
+
 def test_geoparquet_has_places(tmp_path):
     points().to_parquet(tmp_path / "assays.parquet")
     read = open_source(tmp_path / "assays.parquet", text=())

@@ -157,9 +157,29 @@ def _read_parquet(path: Path, *_: object) -> pd.DataFrame:
 
 
 def _read_partitions(path: Path, *_: object) -> pd.DataFrame:
-    if not any(path.glob("*.parquet")):
-        raise CubeError(f"source={str(path)!r} is a folder without .parquet files; name a file")
-    return _read_parquet(path).reset_index(drop=True)  # partitions may each count from 0
+    parts = sorted(path.glob("*.parquet"))
+    if not parts:
+        raise CubeError(
+            f"source={str(path)!r} is a folder without .parquet files; name a file, or the folder "
+            "that holds them itself: folders within are not searched"
+        )
+    frames = [_read_partition(part) for part in parts]
+    for part, frame in zip(parts, frames, strict=True):
+        if only := set(frame.columns) ^ set(frames[0].columns):
+            raise CubeError(
+                f"{part.name} and {parts[0].name} differ in columns: only one has "
+                f"{sorted(map(str, only))}; give all of them the same, empty where unknown"
+            )
+    return pd.concat(frames, ignore_index=True)  # partitions may each count from 0
+
+
+def _read_partition(path: Path) -> pd.DataFrame:
+    try:
+        return _read_parquet(path)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise CubeError(f"{path.name} cannot be read ({error}); is it complete?") from error
 
 
 def _read_layer(path: Path, *_: object) -> pd.DataFrame:
