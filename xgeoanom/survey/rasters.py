@@ -84,7 +84,8 @@ def open_cube(path: str | Path) -> Array:
     Raises
     ------
     CubeError
-        If the file is missing, of an unknown kind, truncated or foreign.
+        If the file is missing, of an unknown kind, truncated or foreign; or, when values are read
+        from ``.nc`` or ``.zarr``, a chunk is damaged: it names the region.
 
     Examples
     --------
@@ -217,7 +218,7 @@ def _save_netcdf(obj: Array, path: Path) -> None:
 
 
 def _open_netcdf(path: Path) -> Array:
-    dataset = xr.open_dataset(path, engine="netcdf4", decode_coords="all")
+    dataset = xr.open_dataset(path, engine="netcdf4", decode_coords="all", cache=False)
     return _from_dataset(stored_arrays(dataset, path))
 
 
@@ -226,7 +227,8 @@ def _save_zarr(obj: Array, path: Path, *, resume: bool) -> None:
 
 
 def _open_zarr(path: Path) -> Array:
-    dataset = xr.open_dataset(path, engine="zarr", decode_coords="all", chunks=None)
+    how: dict[str, Any] = {"chunks": None, "cache": False}
+    dataset = xr.open_dataset(path, engine="zarr", decode_coords="all", **how)
     return _from_dataset(stored_arrays(dataset, path))
 
 
