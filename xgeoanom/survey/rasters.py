@@ -257,6 +257,7 @@ def _to_dataset(obj: Array, keyword: str) -> xr.Dataset:
 def _from_dataset(dataset: xr.Dataset) -> Array:
     small = {name: coord.load() for name, coord in dataset.coords.items() if coord.ndim < 2}
     dataset = dataset.assign_coords(small)
+    dataset.attrs.pop(zarr_store.DONE, None)
     for array in dataset.variables.values():
         array.attrs = geotiff.typed_flags(array.attrs, array.dtype)
     if RECORD not in dataset.attrs:

@@ -3,10 +3,11 @@
 Beside ``clr.zarr`` lies, until it is whole, ``.clr.zarr.partial``. In it is a folder, under a name
 of its own, so that what is left of an older run cannot write there, and in this three things: the
 store; ``written``, a file for each region with the checksum of its values; and ``run.json``, which
-says of what it is a store, and stays with it. A worker killed while it writes leaves a region
-without a checksum.
+says of what it is a store; the store has its hash as an attr. A worker killed while it writes
+leaves a region without a checksum.
 """
 
+import hashlib
 import json
 import uuid
 import zlib
@@ -24,7 +25,7 @@ from xgeoanom.blocks import block_at, blocks_of, compute, delayed, map_blocks_of
 from xgeoanom.errors import StoreError
 from xgeoanom.survey.replacing import put_in_place, remove
 
-RUN = "run.json"
+DONE = "xgeoanom_run"  # attr of a store: what run it is of
 STREAMED = "fiub"  # kinds of numbers that a region can hold without being encoded
 CLOSE = {"rtol": 1e-5, "atol": 1e-8}  # another machine may round otherwise
 
@@ -49,7 +50,6 @@ def save(dataset: xr.Dataset, path: Path, *, resume: bool) -> None:
         folder = folder or _begin(part, dataset, lazy, run)
         _fill(folder, lazy)
         zarr.consolidate_metadata(folder / "data.zarr", zarr_format=2)
-        (folder / "data.zarr" / f".{RUN}").write_text(run)
         put_in_place(folder / "data.zarr", path)
     except StoreError:
         raise
@@ -89,21 +89,20 @@ def _description(dataset: xr.Dataset, lazy: Lazy) -> str:
 
 def _is_done(path: Path, run: str, lazy: Lazy) -> bool:
     """Return whether this very run is at its end already; StoreError if its values are others."""
-    record = path / f".{RUN}"
-    if not record.is_file() or record.read_text() != run:
-        return False
     try:
+        if zarr.open_group(path, mode="r").attrs.get(DONE) != _hash(run):
+            return False
         _check_same_values(path, lazy, blocks_of(lazy))
     except StoreError:
         raise
-    except Exception:  # whatever a damaged chunk raises, or the work itself: begin anew
+    except Exception:  # nothing there, or something damaged, whatever it raises: begin anew
         return False
     return True
 
 
 def _begun(beside: Path, run: str) -> Path | None:
     """Return the folder of an interrupted run, if there is one; StoreError if of another."""
-    for found in beside.glob(f"*/{RUN}"):
+    for found in beside.glob("*/run.json"):
         if found.read_text() == run:
             return found.parent
         raise StoreError(
@@ -124,9 +123,14 @@ def _begin(beside: Path, dataset: xr.Dataset, lazy: Lazy, run: str) -> Path:
         if variable.dtype.kind in STREAMED:
             variable.encoding |= _codecs(variable.dtype)
     # Zarr's format 3 has no settled way yet to store the names of elements.
+    dataset = dataset.assign_attrs({DONE: _hash(run)})
     dataset.to_zarr(folder / "data.zarr", zarr_format=2, compute=False)
-    (folder / RUN).write_text(run)
+    (folder / "run.json").write_text(run)
     return folder
+
+
+def _hash(run: str) -> str:
+    return hashlib.sha256(run.encode()).hexdigest()
 
 
 def _codecs(dtype: np.dtype) -> dict[str, Any]:
