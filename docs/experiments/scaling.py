@@ -120,8 +120,11 @@ class Survey:
     def run_eagerly(self, step: str) -> float:
         """Return the seconds of a step that reads a whole file, computes, and writes."""
         start = time.perf_counter()
+
+        def loaded(name: str) -> xr.DataArray:
+            return self.opened(name).load()
+
         with dask.config.set(scheduler="threads"):
-            loaded = lambda name: self.opened(name).load()  # noqa: E731
             result = job_of(step, self.side, loaded, self.folder).load()
             xga.save_cube(result, self.folder / "out.zarr")
         return time.perf_counter() - start

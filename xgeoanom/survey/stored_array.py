@@ -19,16 +19,16 @@ class StoredArray:
         self.dtype = variable.dtype.newbyteorder("=")  # netCDF4 minds how a dtype is spelt
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Return the values of a part; CubeError names it where its chunk is damaged."""
+        """Return the values of a part; CubeError names it where it cannot be read."""
         try:
             return np.asarray(self.variable[key].values, self.dtype)
         except Exception as error:  # whatever a codec raises
             parts = key if isinstance(key, tuple) else (key,)
             told = [f"{p.start}:{p.stop}" if isinstance(p, slice) else str(p) for p in parts]
             raise CubeError(
-                f"path={str(self.path)!r}: {self.name}[{', '.join(told)}] cannot be read, its "
-                f"chunk is damaged ({type(error).__name__}: {error}); put back a copy of the "
-                "file, or make it again"
+                f"path={str(self.path)!r}: {self.name}[{', '.join(told)}] cannot be read "
+                f"({type(error).__name__}: {error}): the file is damaged or gone; put back a copy, "
+                "or make it again"
             ) from error
 
 
