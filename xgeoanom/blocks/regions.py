@@ -1,20 +1,26 @@
 """Lazy arrays block by block: each where it lies, to be written or looked at."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import dask
-import dask.array as da
 import numpy as np
 from dask.array.optimization import optimize
-from dask.core import flatten
+from dask.core import flatten, get_dependencies
+from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.optimization import cull
 
 from xgeoanom.blocks.chunking import Array
-from xgeoanom.blocks.running import compute
+from xgeoanom.blocks.running import compute_in_turn, n_threads
 
 Block = tuple[str, tuple[int, ...]]  # name of the array, and number of the block along each dim
 Region = tuple[slice, ...]
+Graph = dict[Any, Any]
+
+STRIP = 8  # blocks side by side that are computed before those next to them
 
 
 def blocks_of(arrays: Mapping[str, Array]) -> dict[Block, Region]:
@@ -42,25 +48,76 @@ def map_blocks_of(
 ) -> list[Any]:
     """Return ``func(name, region, values)`` of some ``blocks`` of dask arrays.
 
-    What several arrays are made from is computed once.
+    What several arrays are made from is computed once, but for what neighbours at the edge of two
+    strips both read; see :func:`_strips`.
     """
-    values = {
-        name: array.to_delayed(optimize_graph=False) for name, array in _together(arrays).items()
-    }
+    strips = _strips(blocks)
+    graph = _together(arrays)
+    if len(strips) > 1:
+        graph |= _common(graph, arrays, blocks)
     job = dask.delayed(func, pure=False)
-    return compute(
-        [job(name, region, values[name][index]) for (name, index), region in blocks.items()]
-    )
+    rounds = []
+    for strip in strips:
+        keys = {(name, index): (arrays[name].name, *index) for name, index in strip}
+        part, _ = cull(graph, list(keys.values()))
+        rounds.append([job(b[0], blocks[b], Delayed(keys[b], part)) for b in strip])
+    found = compute_in_turn(rounds)
+    results = dict(zip(chain.from_iterable(strips), chain.from_iterable(found), strict=True))
+    return [results[block] for block in blocks]
 
 
-def _together(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the same arrays over one optimised graph.
+def _strips(blocks: Mapping[Block, Region]) -> list[list[Block]]:
+    """Group blocks by their place along the last dim, in strips to be computed in turn.
+
+    Blocks come row by row, and what the next row reads too is held until then. In strips of
+    ``STRIP`` blocks a row takes no more memory in a wider survey; in exchange blocks at the edge
+    of two strips are read for both.
+    """
+    starts = sorted({_start(region) for region in blocks.values()})
+    n_strips = -(-len(starts) // max(STRIP, 2 * n_threads()))
+    first = [part[0] for part in np.array_split(starts, n_strips)] if n_strips else []
+    strips: list[list[Block]] = [[] for _ in first]
+    for block, region in blocks.items():
+        strips[bisect_right(first, _start(region)) - 1].append(block)
+    return strips
+
+
+def _start(region: Region) -> int:
+    return region[-1].start if region else 0
+
+
+def _together(arrays: Mapping[str, Array]) -> Graph:
+    """Return one optimised graph of all arrays.
 
     ``dask.optimize`` fuses what they share into each of them, where it is computed again.
     """
     keys = list(flatten([array.__dask_keys__() for array in arrays.values()]))
-    graph = optimize(HighLevelGraph.merge(*(array.dask for array in arrays.values())), keys)
-    return {
-        name: da.Array(graph, array.name, array.chunks, dtype=array.dtype)
-        for name, array in arrays.items()
-    }
+    return dict(optimize(HighLevelGraph.merge(*(array.dask for array in arrays.values())), keys))
+
+
+def _common(graph: Graph, arrays: Mapping[str, Array], blocks: Mapping[Block, Region]) -> Graph:
+    """Compute what all strips need (networks, samples, a mean), and return it by its keys.
+
+    That is what both the first and the last of an array's ``blocks`` are made from.
+    """
+    wanted: Graph = {}
+    for name, array in arrays.items():
+        indices = [index for each, index in blocks if each == name]
+        if len(indices) > 1:
+            first, last = (_sources(graph, (array.name, *indices[k])) for k in (0, -1))
+            both = first & last
+            read = {key for each in first - both for key in get_dependencies(graph, each)}
+            wanted |= {key: Delayed(key, graph) for key in read & both}
+    computed = dask.persist(*wanted.values())
+    return {key: each.dask[key] for key, each in zip(wanted, computed, strict=True)}
+
+
+def _sources(graph: Graph, key: Any) -> set[Any]:
+    """Return all keys that ``key`` is made from, itself included."""
+    found, left = set(), [key]
+    while left:
+        each = left.pop()
+        if each not in found:
+            found.add(each)
+            left += get_dependencies(graph, each)
+    return found

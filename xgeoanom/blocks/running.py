@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -11,7 +11,8 @@ import dask
 import numpy as np
 import psutil
 from dask.base import get_scheduler
-from dask.diagnostics import ProgressBar
+from dask.callbacks import Callback
+from dask.core import flatten
 from dask.system import CPU_COUNT
 from threadpoolctl import OpenBLASController, ThreadpoolController
 from tqdm.auto import tqdm
@@ -91,25 +92,36 @@ def one_blas_thread() -> AbstractContextManager[None]:
 
 def compute(jobs: Sequence[Any]) -> list[Any]:
     """Compute delayed ``jobs``, with a bar in a terminal or notebook; the first error ends all."""
+    return compute_in_turn([jobs])[0]
+
+
+def compute_in_turn(rounds: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Compute delayed jobs like :func:`compute`, one round after the other, with one bar."""
     client = on_cluster()
-    if client is not None:
-        return _on_cluster(client, jobs)
-    with ProgressBar() if sys.stdout.isatty() else nullcontext():
+    keys = [set(flatten([job.__dask_keys__() for job in jobs])) for jobs in rounds]
+    disable = None if client is not None else not sys.stdout.isatty()
+    with tqdm(total=sum(map(len, keys)), unit="block", disable=disable) as bar:
+        if client is not None:
+            return [_on_cluster(client, jobs, bar) for jobs in rounds]
+        return [_here(jobs, bar, ours) for jobs, ours in zip(rounds, keys, strict=True)]
+
+
+def _here(jobs: Sequence[Any], bar: tqdm, keys: set[Any]) -> list[Any]:
+    with Callback(posttask=lambda key, *_: bar.update(key in keys)):
         return list(dask.compute(*jobs))
 
 
-def _on_cluster(client: Any, jobs: Sequence[Any]) -> list[Any]:
+def _on_cluster(client: Any, jobs: Sequence[Any], bar: tqdm) -> list[Any]:
     from distributed import as_completed  # an extra: there if a cluster is
 
     futures = client.compute(list(jobs))
     try:
         results = {}
-        with tqdm(total=len(futures), unit="block", disable=None) as bar:
-            # Each result comes as it is there: a worker lost later takes none along.
-            for future, result in as_completed(futures, with_results=True):
-                # What was cancelled, by a restart say, would pass for a result.
-                results[future.key] = future.result() if future.cancelled() else result
-                bar.update()
+        # Each result comes as it is there: a worker lost later takes none along.
+        for future, result in as_completed(futures, with_results=True):
+            # What was cancelled, by a restart say, would pass for a result.
+            results[future.key] = future.result() if future.cancelled() else result
+            bar.update()
         return [results[future.key] for future in futures]
     finally:
         if client.status == "running":
