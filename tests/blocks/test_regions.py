@@ -8,7 +8,7 @@ from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xgeoanom.blocks import Footprint, block_at, blocks_of, map_blocks_of, map_halo
+from xgeoanom.blocks import Footprint, block_at, blocks_of, map_blocks_of, map_halo, regions
 
 
 @st.composite
@@ -35,7 +35,7 @@ def test_blocks_cover_each_cell_once(cube, raster):
         assert (seen == 1).all()
 
 
-@given(chunked(), chunked((4, 30)))
+@given(chunked(), chunked((4, 60)))
 def test_each_block_comes_with_its_region(cube, raster):
     arrays = {"cube": cube, "raster": raster - raster.mean()}
     blocks = blocks_of(arrays)
@@ -107,39 +107,44 @@ def with_neighbours(source, shared):
     return map_halo(above, source[None], footprint=Footprint(1), shared=shared, dtype="float64")
 
 
-def most_held(n_cols):
-    """The most blocks that were held at a time, in a survey of ``n_cols`` blocks across."""
+def most_held(n_blocks):
+    """The most blocks that were held at a time, in a survey of so many each way."""
     held = []
 
     def note(key, value, dsk, state, worker):
         arrays = [v for v in state["cache"].values() if isinstance(v, np.ndarray)]
         held.append(sum(array.nbytes for array in arrays) / 800)
 
-    source = da.ones((120, 10 * n_cols), chunks=10)
+    source = da.ones((10 * n_blocks, 10 * n_blocks), chunks=10)
     with Callback(posttask=note):
         sums = sums_of({"score": with_neighbours(source, np.zeros(3))})
-    assert sums == [190.0] * n_cols + [200.0] * (11 * n_cols)
+    assert sums == [190.0] * n_blocks + [200.0] * (n_blocks * (n_blocks - 1))
     return max(held)
 
 
-def test_a_wider_survey_holds_no_more_blocks():
-    eight = most_held(8)
-    assert eight > 8  # a row: else this test sees nothing
-    assert most_held(44) < 1.2 * eight
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Tiles of 12 blocks each way, however many cores there are."""
+    monkeypatch.setattr(regions, "n_threads", lambda: 2)
 
 
-def test_edges_of_strips_are_read_for_both_and_nothing_else_is():
-    source, read = counted(width=20)  # three strips, of 7, 7 and 6
+def test_a_larger_survey_holds_no_more_blocks(two_threads, monkeypatch):
+    monkeypatch.setattr(regions, "TILE", 6)
+    assert most_held(30) < 1.3 * most_held(18)  # in one piece 1.6
+
+
+def test_edges_of_tiles_are_read_for_both_and_nothing_else_is(two_threads):
+    source, read = counted(width=30)  # three tiles of 10
     sums_of({"score": with_neighbours(source, np.zeros(3))})
-    assert len(read) == 2 * 20 + 2 * 4
-    assert sorted(set(read)) == list(np.ndindex(2, 20))
+    assert len(read) == 2 * 30 + 2 * 4
+    assert sorted(set(read)) == list(np.ndindex(2, 30))
     read.clear()
     sums_of({"double": source * 2, "more": source + 1})
-    assert sorted(read) == list(np.ndindex(2, 20))
+    assert sorted(read) == list(np.ndindex(2, 30))
 
 
-def test_what_all_strips_need_is_computed_once():
-    source, _ = counted(width=20)
+def test_what_all_tiles_need_is_computed_once(two_threads):
+    source, _ = counted(width=30)
     made = []
 
     def make():
@@ -148,22 +153,26 @@ def test_what_all_strips_need_is_computed_once():
 
     score = with_neighbours(source, dask.delayed(make, pure=False)())
     # Blocks of 5 x 4 cells, of 1 + 2; of the first row, 16 cells have a neighbour above.
-    expected = [20 * 3.0 + 16] * 20 + [20 * 3.0 + 20] * 20
+    expected = [20 * 3.0 + 16] * 30 + [20 * 3.0 + 20] * 30
     assert sums_of({"score": score, "more": score + 1}) == [
         *expected,
         *(each + 20 for each in expected),
     ]
     assert made == ["network"]
-    source, read = counted(width=20)
+
+
+def test_a_mean_that_all_tiles_need_is_computed_once(two_threads):
+    source, read = counted(width=30)
     np.testing.assert_allclose(sums_of({"centred": source - source.mean()}), 0)
-    assert sorted(set(read)) == list(np.ndindex(2, 20))
-    assert 70 < len(read) <= 80  # for the mean, and again for itself: not all of it is held
+    assert sorted(set(read)) == list(np.ndindex(2, 30))
+    # For the mean, and again for itself: not all of it is held.
+    assert 100 < len(read) <= 120
 
 
-def test_an_error_in_what_all_strips_need_comes_out():
+def test_an_error_in_what_all_tiles_need_comes_out(two_threads):
     def fail():
         raise KeyError("network")
 
-    score = with_neighbours(counted(width=20)[0], dask.delayed(fail, pure=False)())
+    score = with_neighbours(counted(width=30)[0], dask.delayed(fail, pure=False)())
     with pytest.raises(KeyError, match="network"):
         sums_of({"score": score})

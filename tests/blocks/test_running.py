@@ -1,16 +1,19 @@
 """Where work runs in this process; on a cluster, see test_large_surveys."""
 
+import io
 import threading
 import time
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 import threadpoolctl
 from dask.system import CPU_COUNT
+from tqdm import tqdm
 
-from xgeoanom.blocks import Footprint, compute, map_halo, on_cluster, on_threads, run_all
-from xgeoanom.blocks.running import memory_each, n_threads, one_blas_thread
+from xgeoanom.blocks import Footprint, compute, map_halo, on_cluster, on_threads, run_all, running
+from xgeoanom.blocks.running import compute_in_turn, memory_each, n_threads, one_blas_thread
 
 
 def blas_threads():
@@ -93,6 +96,38 @@ def test_results_come_in_order():
     jobs = [dask.delayed(lambda k: (time.sleep(0.01 * (3 - k)), k)[1])(k) for k in range(4)]
     assert compute(jobs) == [0, 1, 2, 3]
     assert compute([]) == []
+
+
+def test_rounds_come_in_turn():
+    begun = []
+    rounds = [[dask.delayed(begun.append)((k, j)) for j in range(4)] for k in range(3)]
+    assert compute_in_turn(rounds) == [[None] * 4] * 3
+    assert [k for k, _ in begun] == [0] * 4 + [1] * 4 + [2] * 4
+    assert compute_in_turn([]) == []
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """All bars that are shown, as in a terminal."""
+    shown = []
+
+    class Bar(tqdm):
+        def __init__(self, **options):
+            super().__init__(**options | {"disable": False, "file": io.StringIO()})
+            shown.append(self)
+
+    monkeypatch.setattr(running, "tqdm", Bar)
+    return shown
+
+
+def test_one_bar_counts_the_blocks_of_all_rounds(bars):
+    compute_in_turn([[dask.delayed(abs)(k) for k in range(4)], [da.ones((6, 4), chunks=2) + 1]])
+    assert [(bar.n, bar.total, bar.unit) for bar in bars] == [(10, 10, "block")]
+
+
+def test_no_bar_where_nobody_looks(capfd):
+    compute([dask.delayed(abs)(1)])
+    assert capfd.readouterr() == ("", "")
 
 
 def test_run_all_keeps_order():

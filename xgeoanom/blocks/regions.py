@@ -1,7 +1,7 @@
 """Lazy arrays block by block: each where it lies, to be written or looked at."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,7 +20,7 @@ Block = tuple[str, tuple[int, ...]]  # name of the array, and number of the bloc
 Region = tuple[slice, ...]
 Graph = dict[Any, Any]
 
-STRIP = 8  # blocks side by side that are computed before those next to them
+TILE = 12  # blocks each way that are computed before others
 
 
 def blocks_of(arrays: Mapping[str, Array]) -> dict[Block, Region]:
@@ -49,41 +49,51 @@ def map_blocks_of(
     """Return ``func(name, region, values)`` of some ``blocks`` of dask arrays.
 
     What several arrays are made from is computed once, but for what neighbours at the edge of two
-    strips both read; see :func:`_strips`.
+    tiles both read; see :func:`_tiles`.
     """
-    strips = _strips(blocks)
+    if not blocks:
+        return []
+    tiles = _tiles(blocks)
     graph = _together(arrays)
-    if len(strips) > 1:
+    if len(tiles) > 1:
         graph |= _common(graph, arrays, blocks)
     job = dask.delayed(func, pure=False)
     rounds = []
-    for strip in strips:
-        keys = {(name, index): (arrays[name].name, *index) for name, index in strip}
+    for tile in tiles:
+        keys = {(name, index): (arrays[name].name, *index) for name, index in tile}
         part, _ = cull(graph, list(keys.values()))
-        rounds.append([job(b[0], blocks[b], Delayed(keys[b], part)) for b in strip])
+        rounds.append([job(b[0], blocks[b], Delayed(keys[b], part)) for b in tile])
     found = compute_in_turn(rounds)
-    results = dict(zip(chain.from_iterable(strips), chain.from_iterable(found), strict=True))
+    results = dict(zip(chain.from_iterable(tiles), chain.from_iterable(found), strict=True))
     return [results[block] for block in blocks]
 
 
-def _strips(blocks: Mapping[Block, Region]) -> list[list[Block]]:
-    """Group blocks by their place along the last dim, in strips to be computed in turn.
+def _tiles(blocks: Mapping[Block, Region]) -> list[list[Block]]:
+    """Group blocks into tiles along the last two dims, to be computed in turn.
 
-    Blocks come row by row, and what the next row reads too is held until then. In strips of
-    ``STRIP`` blocks a row takes no more memory in a wider survey; in exchange blocks at the edge
-    of two strips are read for both.
+    What dask reads for a block and its neighbours it holds until they are done, about two rows of
+    blocks or two columns. In tiles of ``TILE`` blocks each way that takes no more memory in a
+    larger survey; in exchange blocks at the edge of two tiles are read for both.
     """
-    starts = sorted({_start(region) for region in blocks.values()})
-    n_strips = -(-len(starts) // max(STRIP, 2 * n_threads()))
-    first = [part[0] for part in np.array_split(starts, n_strips)] if n_strips else []
-    strips: list[list[Block]] = [[] for _ in first]
+    side = max(TILE, 2 * n_threads())
+    firsts = [
+        _firsts([_start(region, dim) for region in blocks.values()], side) for dim in (-2, -1)
+    ]
+    tiles: dict[tuple[int, ...], list[Block]] = {}
     for block, region in blocks.items():
-        strips[bisect_right(first, _start(region)) - 1].append(block)
-    return strips
+        place = (bisect_right(firsts[dim], _start(region, dim)) for dim in (-2, -1))
+        tiles.setdefault(tuple(place), []).append(block)
+    return [tiles[place] for place in sorted(tiles)]
 
 
-def _start(region: Region) -> int:
-    return region[-1].start if region else 0
+def _start(region: Region, dim: int) -> int:
+    return region[dim].start if len(region) >= -dim else 0
+
+
+def _firsts(starts: Sequence[int], side: int) -> list[int]:
+    """Return where tiles begin that hold at most ``side`` of the starts of blocks, evenly."""
+    places = np.unique(starts)
+    return [part[0] for part in np.array_split(places, -(-len(places) // side))]
 
 
 def _together(arrays: Mapping[str, Array]) -> Graph:
@@ -96,7 +106,7 @@ def _together(arrays: Mapping[str, Array]) -> Graph:
 
 
 def _common(graph: Graph, arrays: Mapping[str, Array], blocks: Mapping[Block, Region]) -> Graph:
-    """Compute what all strips need (networks, samples, a mean), and return it by its keys.
+    """Compute what all tiles need (networks, samples, a mean), and return it by its keys.
 
     That is what both the first and the last of an array's ``blocks`` are made from.
     """
