@@ -15,7 +15,7 @@ import xarray as xr
 from small_detectors import DETECTORS
 from surveys import random_survey, small_cube, small_labels
 
-from xgeoanom.blocks import on_cluster, on_threads
+from xgeoanom.blocks import on_cluster, on_threads, regions
 from xgeoanom.blocks.running import memory_each, n_threads
 from xgeoanom.classical.rx import rx
 from xgeoanom.classical.singularity import singularity
@@ -113,6 +113,31 @@ def test_a_worker_killed_in_mid_run(cluster, tmp_path):
     assert_is_slow_cube(path)
     cluster.wait_for_workers(2)
     assert pid not in cluster.run(os.getpid).values()
+
+
+def test_what_all_tiles_need_outlives_its_worker(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(regions, "TILE", 2)  # four tiles of 2 x 2 blocks
+    monkeypatch.setattr(regions, "n_threads", lambda: 1)
+    path, killed = tmp_path / "cube.zarr", []
+
+    def holder(dask_worker):
+        held = any(np.shape(value) == (7,) for value in dask_worker.data.values())
+        return os.getpid() if held else None
+
+    def kill_a_holder():
+        killed.append(next(filter(None, cluster.run(holder).values())))
+        os.kill(killed[0], signal.SIGKILL)
+
+    cube = slow_cube()
+    needed = dask.delayed(np.zeros, pure=False)(7)
+    more = cube.data.map_blocks(lambda block, needed: block + needed.sum(), needed=needed)
+    lost = InMidRun(path, kill_a_holder)
+    save_cube(cube.copy(data=more), path)
+    lost.join()
+    assert_is_slow_cube(path)
+    cluster.wait_for_workers(2)
+    assert killed
+    assert killed[0] not in cluster.run(os.getpid).values()
 
 
 def test_a_restart_in_mid_run(cluster, tmp_path):

@@ -218,7 +218,8 @@ def keep(row: dict[str, Any], path: Path) -> None:
 def above_fixed(part: pd.DataFrame) -> tuple[float, float]:
     """Return f and p of ``seconds = f + c cells^p``, fitted to the logarithms of all runs.
 
-    Any survey, however small, costs ``f``: a graph, metadata, messages between processes.
+    Any survey, however small, costs ``f``: a graph, metadata, messages between processes. A run
+    that something else on the machine held up counts little.
     """
     cells, seconds = (np.log(part[name].to_numpy()) for name in ("cells", "seconds"))
     cells -= cells.max()
@@ -227,7 +228,8 @@ def above_fixed(part: pd.DataFrame) -> tuple[float, float]:
         fixed, greatest, exponent = guess
         return np.logaddexp(fixed, greatest + exponent * cells) - seconds
 
-    fixed, _, exponent = least_squares(misfit, [seconds.min(), seconds.max(), 1.0]).x
+    start = [seconds.min() - 2, seconds.max(), 1.0]
+    fixed, _, exponent = least_squares(misfit, start, loss="soft_l1", f_scale=0.05).x
     return np.exp(fixed), exponent
 
 

@@ -20,7 +20,7 @@ Block = tuple[str, tuple[int, ...]]  # name of the array, and number of the bloc
 Region = tuple[slice, ...]
 Graph = dict[Any, Any]
 
-TILE = 12  # blocks each way that are computed before others
+TILE = 8  # blocks each way that are computed before others
 
 
 def blocks_of(arrays: Mapping[str, Array]) -> dict[Block, Region]:
