@@ -130,7 +130,9 @@ def test_what_all_tiles_need_outlives_its_worker(cluster, tmp_path, monkeypatch)
 
     cube = slow_cube()
     needed = dask.delayed(np.zeros, pure=False)(7)
-    more = cube.data.map_blocks(lambda block, needed: block + needed.sum(), needed=needed)
+    more = cube.data.map_blocks(
+        lambda block, needed: block + needed.sum(), needed=needed, dtype=float, meta=cube.data._meta
+    )
     lost = InMidRun(path, kill_a_holder)
     save_cube(cube.copy(data=more), path)
     lost.join()

@@ -91,10 +91,10 @@ def test_only_what_is_asked_for_is_computed():
     assert map_blocks_of(len, arrays, {}) == []
 
 
-def sums_of(arrays, blocks=None):
-    """Sum blocks, all by default, on two threads."""
-    blocks = blocks or blocks_of(arrays)
-    with dask.config.set(scheduler="threads", num_workers=2):
+def sums_of(arrays):
+    """Sum blocks, one at a time, so that their order is known."""
+    blocks = blocks_of(arrays)
+    with dask.config.set(scheduler="synchronous"):
         return map_blocks_of(lambda name, region, values: values.sum(), arrays, blocks)
 
 
@@ -124,19 +124,19 @@ def most_held(n_blocks):
 
 @pytest.fixture
 def two_threads(monkeypatch):
-    """Tiles of 12 blocks each way, however many cores there are."""
+    """Tiles of 8 blocks each way, however many cores there are."""
     monkeypatch.setattr(regions, "n_threads", lambda: 2)
 
 
 def test_a_larger_survey_holds_no_more_blocks(two_threads, monkeypatch):
     monkeypatch.setattr(regions, "TILE", 6)
-    assert most_held(30) < 1.3 * most_held(18)  # in one piece 1.6
+    assert most_held(36) < 1.5 * most_held(18)  # in one piece 1.9
 
 
 def test_edges_of_tiles_are_read_for_both_and_nothing_else_is(two_threads):
-    source, read = counted(width=30)  # three tiles of 10
+    source, read = counted(width=30)  # four tiles, of 8, 8, 7 and 7
     sums_of({"score": with_neighbours(source, np.zeros(3))})
-    assert len(read) == 2 * 30 + 2 * 4
+    assert len(read) == 2 * 30 + 2 * 6
     assert sorted(set(read)) == list(np.ndindex(2, 30))
     read.clear()
     sums_of({"double": source * 2, "more": source + 1})
