@@ -128,7 +128,7 @@ def two_threads(monkeypatch):
     monkeypatch.setattr(regions, "n_threads", lambda: 2)
 
 
-def test_a_larger_survey_holds_no_more_blocks(two_threads, monkeypatch):
+def test_a_large_survey_holds_less_than_a_row_of_blocks(two_threads, monkeypatch):
     monkeypatch.setattr(regions, "TILE", 6)
     assert most_held(36) < 36  # of 36 x 36; in one piece 61, where tiles hold 26
 
